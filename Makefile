@@ -1,0 +1,30 @@
+# Two commands on a fresh machine with Python 3.11 or newer: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check docs-figures clean
+
+demo: $(VENV)/light
+	$(BIN)/camtrace demo
+
+test: $(VENV)/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n 2
+
+$(VENV)/light: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+# PyTorch's CPU build where pip would fetch gigabytes of CUDA otherwise: see CONTRIBUTING.md
+$(VENV)/test: $(VENV)/light
+	$(BIN)/pip install --quiet "torch==2.13.0"
+	$(BIN)/pip install --quiet --editable ".[lab,test]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) dist

@@ -1,0 +1,229 @@
+"""A trained model is a folder, called a bundle: what it holds, how it is checked, loaded and written.
+
+    manifest.json            input, cameras in output order, thresholds, protocol, measured accuracy, SHA-256 of each file
+    features.onnx            patches uint8 (n, size, size, 3) -> features float32 (n, dimension)
+    head.onnx                features -> labels int64 (n,), scores float32 (n, n_cameras)
+    references.safetensors   features of the photos it was taught with, so that `enroll` can add cameras
+    card.md                  the model card: what it can do, what it cannot, and how that was measured
+
+Nothing in a bundle is executable: ONNX, safetensors, JSON and text, each checked against its hash before use.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camtrace.types import BundleId, CamtraceError, Patches, References, Votes, VotingWay
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+FORMAT_VERSION = 1
+DEFAULT = "default"
+FEATURES, HEAD, REFERENCES, CARD, MANIFEST = "features.onnx", "head.onnx", "references.safetensors", "card.md", "manifest.json"
+_FILES = (FEATURES, HEAD, REFERENCES, CARD)
+_MODELS = Path(__file__).parent / "models"
+
+
+class BundleError(CamtraceError):
+    """A bundle that is missing, incomplete, changed or made by a newer camtrace."""
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera that a bundle knows.
+
+    `accuracy` is the share of its `tested` photos whose raw winner was right, None if it could not be tested; `protocol` says how
+    these photos differed from those that taught the camera.
+    """
+
+    name: str
+    make: str
+    photos: int
+    accuracy: float | None = None
+    tested: int = 0
+    protocol: str = ""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What `manifest.json` says; see the module's docstring for the other files."""
+
+    name: str
+    version: str
+    cameras: tuple[Camera, ...]
+    thresholds: dict[str, float]  # smallest evidence that still names a camera, by way of voting
+    patch_size: int = 64
+    patch_count: int = 32
+    rule: str = "mid-tone"
+    vote: VotingWay = "summed"
+    dimension: int = 128
+    regularisation: float | None = None  # C of the SVMs
+    calibration: dict[str, Any] | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+    accuracy: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Camera names in the order of the head's output."""
+        return tuple(camera.name for camera in self.cameras)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle, ready to judge patches."""
+
+    manifest: Manifest
+    files: dict[str, bytes]
+    _features: InferenceSession
+    _head: InferenceSession
+
+    @property
+    def id(self) -> BundleId:
+        """Name and version, as every verdict carries them."""
+        return BundleId(self.manifest.name, self.manifest.version)
+
+    def extract(self, patches: Patches) -> NDArray[np.float32]:
+        """Patches -> features (n, dimension)."""
+        features: NDArray[np.float32] = self._features.run(["features"], {"patches": patches.pixels})[0]
+        return features
+
+    def cast_votes(self, features: NDArray[np.float32]) -> Votes:
+        """Features (n, dimension) -> the vote of each patch."""
+        labels, scores = self._head.run(["labels", "scores"], {"features": features})
+        return Votes(labels, scores)
+
+    def references(self) -> References:
+        """The features the bundle was taught with."""
+        from safetensors.numpy import load
+
+        tensors = load(self.files[REFERENCES])
+        return References(
+            features=tensors["features"].astype(np.float32),
+            cameras=tensors["cameras"].astype(np.int64),
+            photos=tensors["photos"].astype(np.int64),
+        )
+
+
+def load_bundle(path: str | os.PathLike[str] | None = None, *, threads: int = 0) -> Bundle:
+    """Load and check a bundle folder; without a path the one that ships with camtrace.
+
+    `threads` is how many threads one photo may use; 0 leaves it to ONNX Runtime.
+
+    Raises
+    ------
+    BundleError
+        A file is missing or was changed, or the bundle needs a newer camtrace.
+    """
+    folder = _MODELS / DEFAULT if path is None else Path(path)
+    manifest, hashes = _read_manifest(folder)
+    files = {name: _read_checked(folder / name, hashes.get(name)) for name in _FILES}
+    return Bundle(manifest, files, _session(files[FEATURES], folder, threads), _session(files[HEAD], folder, threads))
+
+
+def write_bundle(
+    folder: Path, manifest: Manifest, *, features: bytes, head: bytes, references: References, card: str, force: bool = False
+) -> None:
+    """Write a bundle folder in one step: aside first, then renamed, so that a half-written one is never left behind.
+
+    Raises
+    ------
+    BundleError
+        The folder exists and `force` was not given, or it exists and is no bundle.
+    """
+    check_target(folder, force=force)
+    files = {FEATURES: features, HEAD: head, REFERENCES: _pack(references), CARD: card.encode()}
+    document = {"format": FORMAT_VERSION, **asdict(manifest), "files": {name: _sha256(data) for name, data in files.items()}}
+    files[MANIFEST] = (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        for name, data in files.items():
+            (aside / name).write_bytes(data)
+        aside.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        aside.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def check_target(folder: Path, *, force: bool) -> None:
+    """Refuse to write over anything the user has not given up; `force` gives up a bundle, never another folder."""
+    if not folder.exists():
+        return
+    if not (folder / MANIFEST).is_file():
+        raise BundleError(f"{folder}: exists and is not a bundle; choose another place to write to")
+    if not force:
+        raise BundleError(f"{folder}: a bundle is already there; --force replaces it")
+
+
+def _read_manifest(folder: Path) -> tuple[Manifest, dict[str, str]]:
+    path = folder / MANIFEST
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise BundleError(f"{folder}: no bundle here ({MANIFEST}: {error.strerror}); expected a folder with {MANIFEST}") from error
+    except ValueError as error:
+        raise BundleError(f"{path}: not JSON: {error}") from error
+    found = document.pop("format", None) if isinstance(document, dict) else None
+    if not isinstance(found, int):
+        raise BundleError(f"{path}: no format version, expected {FORMAT_VERSION}")
+    if found > FORMAT_VERSION:
+        raise BundleError(f"{path}: bundle format {found}, this camtrace reads up to {FORMAT_VERSION}; upgrade camtrace")
+    try:
+        hashes = dict(document.pop("files"))
+        cameras = tuple(Camera(**camera) for camera in document.pop("cameras"))
+        return Manifest(cameras=cameras, **document), hashes
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{path}: not a valid manifest: {error}") from error
+
+
+def _read_checked(path: Path, expected: str | None) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path}: a file of the bundle cannot be read: {error.strerror}") from error
+    if expected is None:
+        raise BundleError(f"{path}: the manifest has no SHA-256 for this file")
+    if _sha256(data) != expected:
+        raise BundleError(f"{path}: changed since the bundle was made: SHA-256 {_sha256(data)[:12]}..., expected {expected[:12]}...")
+    return data
+
+
+def _session(model: bytes, folder: Path, threads: int) -> InferenceSession:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises its own family of errors, none of them public
+        raise BundleError(f"{folder}: ONNX Runtime cannot load the bundle's model: {error}") from error
+
+
+def _pack(references: References) -> bytes:
+    from safetensors.numpy import save
+
+    return save(
+        {
+            "features": references.features.astype(np.float16),
+            "cameras": references.cameras.astype(np.int32),
+            "photos": references.photos.astype(np.int32),
+        }
+    )
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

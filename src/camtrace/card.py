@@ -1,0 +1,127 @@
+"""Model cards, written from a bundle's manifest alone: no figure in them is typed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from camtrace.bundle import Camera, Manifest
+from camtrace.types import BundleId
+
+
+def built_card(manifest: Manifest) -> str:
+    """Markdown card of a bundle that the lab trained, with the figures of its folds."""
+    sections = [
+        f"# {manifest.name} {manifest.version}",
+        f"Names one of {len(manifest.cameras)} camera models from the pixels of a photo: {manifest.patch_count} patches of "
+        f"{manifest.patch_size}x{manifest.patch_size} pixels, a small network, one-vs-one linear SVMs, a vote. Most photos in the "
+        "world come from none of these cameras: the answer is then meant to be `unknown`. `camtrace enroll` adds cameras.",
+        *_protocol(manifest),
+        *_closed_set(manifest),
+        *_few_shot(manifest),
+        *_unknown(manifest),
+        *_limits(manifest),
+        "## Camera by camera",
+        _camera_table(manifest.cameras),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def enrolled_card(manifest: Manifest, base: BundleId, warnings: Sequence[str]) -> str:
+    """Markdown card of a bundle that `enroll` wrote."""
+    sections = [
+        f"# {manifest.name}",
+        f"Enrolled on the features of {base.name} {base.version}; {len(manifest.cameras)} cameras. A photo from any other camera "
+        "should be answered `unknown`, and sometimes is not: see `thresholds` in the manifest.",
+        "\n".join(f"- Warning: {warning}" for warning in warnings),
+        _camera_table(manifest.cameras),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _protocol(manifest: Manifest) -> Iterable[str]:
+    figures, plan = manifest.accuracy, manifest.training
+    yield "## How it was measured"
+    yield (
+        f"Trained on {plan['data']}, seed {plan['seed']}, {plan['date']}. The figures come from {plan['folds']} folds; each trained "
+        f"a net from nothing, without the photos it was then asked about: {figures['tested']} photos of devices (where a camera had "
+        f"several) or scenes (where it had one) never seen in training, and {figures['foreign']} photos "
+        f"of {len(figures['left_out'])} cameras left out whole. No photo, no scene, and no device of a camera with several was on both "
+        "sides. The net that ships was then trained by the same recipe on all photos. Intervals are 95 %, bootstrapped over photos."
+    )
+    made = (
+        f"and {plan['batch_made']} patches by {plan['made_cameras']} made cameras, each of which shot {plan['made_photos']} of the "
+        "training scenes (the real photos, averaged 2x down in linear light), so that content cannot explain the label"
+    )
+    yield (
+        f"Net `{plan['net']}`, recipe `{plan['recipe']}`: {plan['steps']} steps of {plan['batch_real']} real patches"
+        f"{' ' + made if plan['batch_made'] else ''}. SVMs: C = {plan['c']}."
+    )
+
+
+def _closed_set(manifest: Manifest) -> Iterable[str]:
+    columns = ("all", "unseen device", "unseen scene", "maker")
+    figures = manifest.accuracy
+    yield "## Which camera, among those it knows"
+    yield _table(
+        ["vote", "all", "unseen device", "unseen scene", "maker right"],
+        ([way, *(_share(row[column]) for column in columns)] for way, row in figures["photos"].items()),
+    )
+    yield (
+        f"A single patch votes rightly in {_share(figures['patches'])}. These are shares of photos whose best camera was the true "
+        f"one, before the threshold for unknown. `{manifest.vote}` is the default way of voting."
+    )
+
+
+def _few_shot(manifest: Manifest) -> Iterable[str]:
+    figures = manifest.accuracy
+    yield "## Cameras it was never trained on, enrolled from a few photos"
+    yield _table(["photos each", "other photos named rightly"], ([n, _share(row)] for n, row in figures["few_shot"].items()))
+    yield (
+        f"{len(figures['left_out'])} cameras, {manifest.training['left_out']} at a time, only the SVMs fitted. These cameras have one "
+        "device and one scene each in the data, so their reference and questioned photos share them: "
+        f"{', '.join(figures['left_out'])}."
+    )
+
+
+def _unknown(manifest: Manifest) -> Iterable[str]:
+    unknown = manifest.accuracy["unknown"][manifest.vote]
+    yield "## Unknown cameras"
+    yield (
+        f"With the threshold that ships, {unknown['unknown named']:.0%} of photos from cameras it does not know are still given a "
+        f"name, and {unknown['known refused']:.0%} of photos from cameras it does know are answered `unknown`: the threshold is set "
+        f"where the two are equal. AUROC of known against unknown: {unknown['auroc']:.2f}. Do not read a name as proof."
+    )
+
+
+def _limits(manifest: Manifest) -> Iterable[str]:
+    yield "## What it cannot do"
+    yield (
+        "- It gives no probability and no likelihood ratio yet: it is not calibrated.\n"
+        "- Photos that were re-saved, resized, filtered or sent through a messenger lose the traces it reads; the figures above do "
+        "not hold for them.\n"
+        "- It tells models apart, not two devices of one model. Sister models of one maker are its commonest mistakes:"
+    )
+    yield _table(["true camera", "named", "photos"], manifest.accuracy["confusions"])
+
+
+def _camera_table(cameras: Iterable[Camera]) -> str:
+    return _table(
+        ["camera", "photos taught", "named rightly", "tested on"],
+        ([camera.name, camera.photos, measured(camera), camera.protocol] for camera in cameras),
+    )
+
+
+def measured(camera: Camera) -> str:
+    """The accuracy of one camera in words."""
+    return "not tested" if camera.accuracy is None else f"{camera.accuracy:.0%} of {camera.tested}"
+
+
+def _share(interval: Sequence[float]) -> str:
+    value, low, high = interval
+    return f"{value:.1%} ({low:.1%} to {high:.1%})"
+
+
+def _table(head: list[str], rows: Iterable[Iterable[Any]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

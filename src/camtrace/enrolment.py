@@ -1,0 +1,161 @@
+"""Teach a bundle new cameras from a folder of reference photos (Bondi et al. 2017, section III-B).
+
+The network stays as it is; only the SVMs are fitted anew, on its features of the reference photos. A few photos a camera do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camtrace.bundle import FEATURES, Bundle, Camera, Manifest, check_target, load_bundle, write_bundle
+from camtrace.card import enrolled_card
+from camtrace.classify import Fit, fit_head, head_onnx
+from camtrace.identification import BundleLike, ready
+from camtrace.patches import select_patches
+from camtrace.photo import find_photos, read_photo
+from camtrace.types import CamtraceError, PhotoError, References
+
+FEW_PHOTOS = 5
+PROTOCOL = "photos left out by turns (cross-validation); they may share scenes and devices with the photos that taught"
+
+Step = Callable[[Path], object]
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """What `enroll` did: the bundle it wrote, what it could not read, and what to be careful about."""
+
+    bundle: Bundle
+    photos: dict[str, int]  # photos taught now, by camera
+    failures: dict[str, str]  # photo -> why it was left out
+    warnings: tuple[str, ...]
+
+
+def enroll(
+    folder: str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str],
+    bundle: BundleLike = None,
+    only: bool = False,
+    force: bool = False,
+    on_photo: Step = lambda _: None,
+) -> Enrolment:
+    """Teach the cameras of `folder`, which holds one sub-folder of photos for each, and write the new bundle to `out`.
+
+    The new cameras join those of the base `bundle`, unless `only` makes a bundle of just these. A sub-folder named as a camera
+    that the base knows adds photos to it. `on_photo` is called after each photo, for progress.
+
+    Raises
+    ------
+    CamtraceError
+        There is nothing to teach, `only` with fewer than two cameras, or `out` exists and `force` was not given.
+    """
+    base, target = ready(bundle), Path(out)
+    check_target(target, force=force)
+    albums = find_albums(Path(folder))
+    taught, failures = _teach(base, albums, on_photo)
+    if not taught:
+        raise CamtraceError(f"{folder}: not one usable photo in it; the first problem: {next(iter(failures.values()))}")
+    if only and len(taught) < 2:
+        raise CamtraceError(f"{folder}: {len(taught)} camera with usable photos, --only needs at least 2 to tell apart")
+    old = () if only else base.manifest.cameras
+    names = [camera.name for camera in old]
+    names += [name for name in taught if name not in names]
+    references = _join(None if only else base.references(), taught, names)
+    fit = fit_head(references, len(names))
+    manifest = _manifest(base, target.name, old, taught, names, fit)
+    warnings = tuple(
+        f"{name}: {len(photos)} photo{'s' if len(photos) > 1 else ''}, at least {FEW_PHOTOS} are better"
+        for name, photos in taught.items()
+        if len(photos) < FEW_PHOTOS
+    )
+    write_bundle(
+        target,
+        manifest,
+        features=base.files[FEATURES],
+        head=head_onnx(fit.duels),
+        references=references,
+        card=enrolled_card(manifest, base.id, warnings),
+        force=force,
+    )
+    return Enrolment(load_bundle(target), {name: len(photos) for name, photos in taught.items()}, failures, warnings)
+
+
+def find_albums(folder: Path) -> dict[str, list[Path]]:
+    """Photos by camera: one sub-folder a camera, its name the camera's, underscores standing for spaces."""
+    if not folder.is_dir():
+        raise CamtraceError(f"{folder}: not a folder; expected one that holds a sub-folder of photos for each camera")
+    subfolders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    albums = {path.name.replace("_", " "): find_photos(path) for path in subfolders}
+    albums = {name: photos for name, photos in albums.items() if photos}
+    if not albums:
+        raise CamtraceError(f"{folder}: no sub-folder with photos in it; expected {folder / 'Make_Model' / 'photo.jpg'}")
+    return albums
+
+
+def _teach(base: Bundle, albums: dict[str, list[Path]], on_photo: Step) -> tuple[dict[str, list[NDArray[np.float32]]], dict[str, str]]:
+    """Features of every usable photo, by camera, and the reasons why others were left out."""
+    manifest = base.manifest
+    taught: dict[str, list[NDArray[np.float32]]] = {}
+    failures: dict[str, str] = {}
+    for name, photos in albums.items():
+        for path in photos:
+            try:
+                patches = select_patches(read_photo(path), rule=manifest.rule, count=manifest.patch_count, size=manifest.patch_size)
+                taught.setdefault(name, []).append(base.extract(patches))
+            except PhotoError as error:
+                failures[str(path)] = str(error)
+            on_photo(path)
+    return taught, failures
+
+
+def _join(old: References | None, taught: dict[str, list[NDArray[np.float32]]], names: list[str]) -> References:
+    """Old and new references as one; new photos are numbered on from the old ones."""
+    features, cameras, photos = ([], [], []) if old is None else ([old.features], [old.cameras], [old.photos])
+    number = 0 if old is None else int(old.photos.max()) + 1
+    for name, album in taught.items():
+        for photo in album:
+            features.append(photo)
+            cameras.append(np.full(len(photo), names.index(name)))
+            photos.append(np.full(len(photo), number))
+            number += 1
+    return References(np.concatenate(features), np.concatenate(cameras), np.concatenate(photos))
+
+
+def _manifest(
+    base: Bundle,
+    name: str,
+    old: Iterable[Camera],
+    taught: dict[str, list[NDArray[np.float32]]],
+    names: list[str],
+    fit: Fit,
+) -> Manifest:
+    cameras = {camera.name: camera for camera in old}
+    for camera, photos in taught.items():
+        known = cameras.get(camera)
+        judged = fit.held_out.cameras == names.index(camera)
+        cameras[camera] = Camera(
+            name=camera,
+            make=known.make if known else camera.split()[0],
+            photos=len(photos) + (known.photos if known else 0),
+            accuracy=float(fit.held_out.right[judged].mean()) if judged.any() else None,
+            tested=int(judged.sum()),
+            protocol=PROTOCOL,
+        )
+    return replace(
+        base.manifest,
+        name=name,
+        version="1",
+        cameras=tuple(cameras[camera] for camera in names),
+        thresholds=fit.held_out.thresholds(),
+        regularisation=fit.regularisation,
+        calibration=None,
+        training={"base": {"name": base.id.name, "version": base.id.version}, "enrolled": {n: len(p) for n, p in taught.items()}},
+        accuracy={"protocol": PROTOCOL, "photos": len(fit.held_out.right), "right": int(fit.held_out.right.sum())},
+    )

@@ -1,0 +1,1 @@
+"""Training and experiments: the extra `camtrace[lab]`. Nothing outside this package imports it."""

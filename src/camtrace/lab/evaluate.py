@@ -1,0 +1,131 @@
+"""How well features tell cameras apart: patch and vote accuracy with confidence intervals, per camera, and with few photos.
+
+Intervals are bootstrapped over photos, since the patches of a photo are not independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from camtrace.classify import Duels, fit_duels, run_duels
+from camtrace.lab.datasets import Record
+from camtrace.lab.store import PatchStore
+from camtrace.types import References, Votes
+from camtrace.vote import WAYS, weigh
+
+VOTING_PATCHES = 32
+_RESAMPLES = 2000
+
+Interval = tuple[float, float, float]  # value, lower and upper end of the 95 % interval
+
+
+@torch.no_grad()
+def embed(
+    net: torch.nn.Module,
+    store: PatchStore,
+    *,
+    count: int = VOTING_PATCHES,
+    change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] = lambda patches: patches,
+) -> References:
+    """Features of the `count` best patches of every photo of a store, in float32; `change` may degrade the patches first."""
+    _, starts = np.unique(store.photos, return_index=True)
+    rank = np.arange(len(store)) - np.repeat(starts, np.diff(np.append(starts, len(store))))
+    chosen = np.flatnonzero(rank < count)
+    net.eval()
+    parts = [
+        net(torch.from_numpy(change(store.patches[some])).permute(0, 3, 1, 2).float()).numpy()
+        for some in np.array_split(chosen, max(1, len(chosen) // 512))
+    ]
+    return References(np.concatenate(parts), store.labels[chosen].astype(np.int64), store.photos[chosen].astype(np.int64))
+
+
+def of_photos(references: References, photos: Sequence[int]) -> References:
+    """The references of some photos."""
+    keep = np.isin(references.photos, np.array(photos))
+    return References(references.features[keep], references.cameras[keep], references.photos[keep])
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Photos asked, and what the head said: the raw winner by each way of voting, and how strong its evidence was."""
+
+    photos: NDArray[np.int64]  # (n,)
+    cameras: NDArray[np.int64]  # (n,) truth
+    best: dict[str, NDArray[np.int64]]  # by way of voting, (n,)
+    strength: dict[str, NDArray[np.float64]]  # by way of voting, (n,)
+    patches_right: NDArray[np.float64]  # (n,) share of the photo's patches that vote rightly
+
+
+def teach(references: References, *, c: float) -> tuple[Duels, NDArray[np.int64]]:
+    """Fit duels for the cameras present in the references; second, which cameras these are."""
+    present, dense = np.unique(references.cameras, return_inverse=True)
+    return fit_duels(references.features, dense, len(present), c=c), present
+
+
+def ask(duels: Duels, present: NDArray[np.int64], questioned: References) -> Judged:
+    """Judge the photos of `questioned`; `present` translates the head's labels."""
+    photos, first = np.unique(questioned.photos, return_index=True)
+    votes = [run_duels(duels, questioned.features[questioned.photos == photo]) for photo in photos]
+    cameras = questioned.cameras[first]
+    return Judged(
+        photos,
+        cameras,
+        best={way: np.array([present[weigh(vote, way).argmax()] for vote in votes]) for way in WAYS},
+        strength={way: np.array([weigh(vote, way).max() for vote in votes]) for way in WAYS},
+        patches_right=np.array([_share(vote, present, camera) for vote, camera in zip(votes, cameras, strict=True)]),
+    )
+
+
+def _share(votes: Votes, present: NDArray[np.int64], camera: int) -> float:
+    return float((present[votes.labels] == camera).mean())
+
+
+def few_shot(references: References, *, photos_each: int, draws: int, seed: int, c: float) -> NDArray[np.float64]:
+    """Teach `photos_each` photos of every camera, ask the others: right or wrong per photo, averaged over draws; (n_photos,)."""
+    rng = np.random.default_rng(seed)
+    photos, first = np.unique(references.photos, return_index=True)
+    cameras = references.cameras[first]
+    right, asked = np.zeros(len(photos)), np.zeros(len(photos))
+    for _ in range(draws):
+        taught = np.concatenate([rng.permutation(np.flatnonzero(cameras == camera))[:photos_each] for camera in np.unique(cameras)])
+        rest = np.setdiff1d(np.arange(len(photos)), taught)
+        judged = ask(*teach(of_photos(references, photos[taught]), c=c), of_photos(references, photos[rest]))
+        right[rest] += judged.best["summed"] == judged.cameras
+        asked[rest] += 1
+    return (right / np.maximum(asked, 1))[asked > 0]
+
+
+def interval(values: NDArray[np.floating] | NDArray[np.bool_], *, seed: int = 0) -> Interval:
+    """Mean over photos with its bootstrapped 95 % interval."""
+    rng = np.random.default_rng(seed)
+    numbers = np.asarray(values, np.float64)
+    means = numbers[rng.integers(len(numbers), size=(_RESAMPLES, len(numbers)))].mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(numbers.mean()), float(low), float(high)
+
+
+def auroc(known: NDArray[np.float64], foreign: NDArray[np.float64]) -> float:
+    """Chance that a photo of a known camera has stronger evidence than one of an unknown camera."""
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(np.r_[np.ones(len(known)), np.zeros(len(foreign))], np.r_[known, foreign]))
+
+
+def confusion(judged: Judged, n_cameras: int) -> NDArray[np.int64]:
+    """(true camera, named camera) counts of photos, by summed evidence."""
+    matrix = np.zeros((n_cameras, n_cameras), np.int64)
+    np.add.at(matrix, (judged.cameras, judged.best["summed"]), 1)
+    return matrix
+
+
+def has_several_devices(records: Sequence[Record]) -> NDArray[np.bool_]:
+    """(n_records,) whether the record's camera is there with more than one device."""
+    devices: dict[str, set[str]] = {}
+    for record in records:
+        devices.setdefault(record.camera, set()).add(record.device)
+    return np.array([len(devices[record.camera]) > 1 for record in records])

@@ -1,0 +1,115 @@
+"""Patches cached once as uint8, so that training never waits for a decoder.
+
+A store is a folder: `patches.npy` (n, 64, 64, 3) uint8, memory-mapped, and `index.npy` (n, 2) int32: photo and label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from camtrace.lab.datasets import Record
+from camtrace.patches import PATCH_SIZE, select_patches
+from camtrace.photo import decode_photo, read_photo
+from camtrace.simulator import MadeCamera, clean_scene, save, shoot
+from camtrace.types import PhotoError
+
+PER_PHOTO = 64
+PER_SHOT = 12
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class PatchStore:
+    """Cached patches, best first within each photo; for made cameras, the photo is the real one whose scene they shot."""
+
+    patches: Pixels  # (n, 64, 64, 3)
+    photos: NDArray[np.int32]  # (n,) which photo
+    labels: NDArray[np.int32]  # (n,) which camera
+
+    def __len__(self) -> int:
+        return len(self.patches)
+
+    def where(self, keep: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Positions of patches whose photo is kept; `keep` is (n_photos,) bool."""
+        return np.flatnonzero(keep[self.photos])
+
+
+def open_store(folder: Path) -> PatchStore:
+    """Memory-map a store that was written before."""
+    index = np.load(folder / "index.npy")
+    return PatchStore(np.load(folder / "patches.npy", mmap_mode="r"), index[:, 0], index[:, 1])
+
+
+def cache_photos(records: Sequence[Record], folder: Path, *, labels: Sequence[int], jobs: int = 2) -> PatchStore:
+    """Cache up to PER_PHOTO patches of every record that can be read, or open the store if it is there."""
+    if (folder / "index.npy").is_file():
+        return open_store(folder)
+    with ProcessPoolExecutor(jobs) as pool:
+        cut = pool.map(_patches_of, [record.path for record in records], chunksize=16)
+        shots = ((photo, labels[photo], patches) for photo, patches in enumerate(tqdm(cut, "photos", len(records))))
+        return _write(folder, shots, len(records) * PER_PHOTO)
+
+
+def cache_made(
+    cameras: Sequence[MadeCamera], scenes: Sequence[Path], folder: Path, *, per_camera: int, seed: int, jobs: int = 2
+) -> PatchStore:
+    """Let every made camera shoot `per_camera` scenes, drawn from real photos cleaned of their own traces."""
+    if (folder / "index.npy").is_file():
+        return open_store(folder)
+    work = partial(_shoot_all, scenes=scenes, count=per_camera, seed=seed)
+    with ProcessPoolExecutor(jobs) as pool:
+        rolls = tqdm(pool.map(work, enumerate(cameras)), "made cameras", len(cameras))
+        shots = ((scene, label, patches) for label, roll in enumerate(rolls) for scene, patches in roll)
+        return _write(folder, shots, len(cameras) * per_camera * PER_SHOT)
+
+
+def _write(folder: Path, shots: Iterable[tuple[int, int, Pixels]], capacity: int) -> PatchStore:
+    """Append patches as they come; `index.npy` is written last, so that a store cut short is made anew."""
+    folder.mkdir(parents=True, exist_ok=True)
+    index: list[tuple[int, int]] = []
+    shape = (capacity, PATCH_SIZE, PATCH_SIZE, 3)
+    # the rows never reached stay holes in the file
+    stored = np.lib.format.open_memmap(folder / "patches.npy", mode="w+", dtype=np.uint8, shape=shape)
+    for photo, label, patches in shots:
+        stored[len(index) : len(index) + len(patches)] = patches
+        index += [(photo, label)] * len(patches)
+    stored.flush()
+    np.save(folder / "index.npy", np.array(index, np.int32))
+    return open_store(folder)
+
+
+def _patches_of(path: Path) -> Pixels:
+    try:
+        return select_patches(read_photo(path), count=PER_PHOTO).pixels
+    except PhotoError:
+        return np.empty((0, PATCH_SIZE, PATCH_SIZE, 3), np.uint8)
+
+
+def _shoot_all(numbered: tuple[int, MadeCamera], *, scenes: Sequence[Path], count: int, seed: int) -> list[tuple[int, Pixels]]:
+    number, camera = numbered
+    rng = np.random.default_rng([seed, number])
+    drawn = rng.integers(len(scenes), size=count)
+    return [(int(scene), _shoot_one(camera, scenes[scene], rng)) for scene in drawn]
+
+
+def _shoot_one(camera: MadeCamera, path: Path, rng: np.random.Generator) -> Pixels:
+    """Patches of one photo by a made camera, at random places of the grid."""
+    scene = clean_scene(read_photo(path).pixels)
+    if rng.random() < 0.5:
+        scene = scene[:, ::-1]
+    seed = int(rng.integers(1 << 31))
+    photo = decode_photo(save(shoot(scene, camera, device=seed % 1000, seed=seed), camera, seed=seed, exif=False), "made photo")
+    try:
+        patches = select_patches(photo, count=PER_PHOTO).pixels
+    except PhotoError:
+        return np.empty((0, PATCH_SIZE, PATCH_SIZE, 3), np.uint8)
+    return patches[rng.permutation(len(patches))[:PER_SHOT]]

@@ -1,0 +1,104 @@
+"""Verdicts -> text, JSON, JSON lines or CSV: one writer each, streaming, no arithmetic beyond the layout.
+
+`WRITERS` maps the name of `--to` to its function; a writer takes verdicts and a text stream.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable
+from typing import TextIO
+
+from camtrace.types import UNKNOWN, Verdict
+
+_RUNNERS_UP = 3
+_CSV_FIELDS = (
+    *("source", "sha256", "status", "answer", "answer_level", "best", "best_votes", "n_patches", "probability", "log10_lr"),
+    *("claim_make", "claim_model", "claim_agrees", "reason", "bundle_name", "bundle_version"),
+)
+
+
+def write_text(verdicts: Iterable[Verdict], out: TextIO) -> None:
+    """What a person wants to read: the answer, how sure, what the EXIF claims, the runners-up."""
+    for number, verdict in enumerate(verdicts):
+        out.write(("\n" if number else "") + to_text(verdict))
+        out.flush()
+
+
+def write_json(verdicts: Iterable[Verdict], out: TextIO) -> None:
+    """A JSON list of verdicts."""
+    out.write("[")
+    for number, verdict in enumerate(verdicts):
+        out.write(("," if number else "") + "\n" + verdict.to_json())
+    out.write("\n]\n")
+
+
+def write_one_json(verdicts: Iterable[Verdict], out: TextIO) -> None:
+    """The verdict of a single photo as one JSON object."""
+    for verdict in verdicts:
+        out.write(verdict.to_json() + "\n")
+
+
+def write_jsonl(verdicts: Iterable[Verdict], out: TextIO) -> None:
+    """One verdict a line."""
+    for verdict in verdicts:
+        out.write(verdict.to_json(indent=None) + "\n")
+        out.flush()
+
+
+def write_csv(verdicts: Iterable[Verdict], out: TextIO) -> None:
+    """One row a verdict, without the ranking beyond its first line."""
+    rows = csv.DictWriter(out, _CSV_FIELDS, lineterminator="\n")
+    rows.writeheader()
+    for verdict in verdicts:
+        rows.writerow(_csv_row(verdict))
+
+
+WRITERS: dict[str, Callable[[Iterable[Verdict], TextIO], None]] = {
+    "text": write_text,
+    "json": write_json,
+    "jsonl": write_jsonl,
+    "csv": write_csv,
+}
+
+
+def to_text(verdict: Verdict) -> str:
+    """One verdict in words."""
+    lines = [f"{verdict.source}"]
+    if verdict.status != "ok":
+        return "\n".join([*lines, f"  not judged ({verdict.status}): {verdict.reason}", ""])
+    first = verdict.ranking[0]
+    if verdict.answer == UNKNOWN:
+        lines.append("  Unknown: the evidence does not suffice to name a camera that this bundle knows.")
+        lines.append(f"  Closest:     {first.camera}, {first.votes} of {verdict.n_patches} patches")
+    else:
+        lines.append(f"  Camera:      {verdict.answer}")
+        lines.append(f"  Evidence:    {first.votes} of {verdict.n_patches} patches vote for it; not yet calibrated into a probability")
+    runners_up = [f"{line.camera} ({line.votes})" for line in verdict.ranking[1 : 1 + _RUNNERS_UP]]
+    lines.append(f"  Runners-up:  {', '.join(runners_up)}")
+    lines.append(f"  EXIF claims: {_claim_in_words(verdict)}")
+    lines.append(f"  Why:         {verdict.reason}")
+    lines.append(f"  Bundle:      {verdict.bundle.name} {verdict.bundle.version}")
+    return "\n".join([*lines, ""])
+
+
+def _claim_in_words(verdict: Verdict) -> str:
+    claimed = " ".join(part for part in (verdict.claim.make, verdict.claim.model) if part)
+    if not claimed:
+        return "nothing"
+    found = {True: "agrees with the pixels", False: "DISAGREES with the pixels", None: "not compared, the camera is unknown"}
+    return f"{claimed} - {found[verdict.claim_agrees]}"
+
+
+def _csv_row(verdict: Verdict) -> dict[str, object]:
+    fields = verdict.to_dict()
+    first = verdict.ranking[0] if verdict.ranking else None
+    nested = {
+        "best_votes": first.votes if first else None,
+        "probability": first.probability if first else None,
+        "claim_make": verdict.claim.make,
+        "claim_model": verdict.claim.model,
+        "bundle_name": verdict.bundle.name,
+        "bundle_version": verdict.bundle.version,
+    }
+    return {name: nested.get(name, fields.get(name)) for name in _CSV_FIELDS}
