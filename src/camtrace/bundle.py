@@ -23,7 +23,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from camtrace.patches import RULES
 from camtrace.types import BundleId, CamtraceError, Patches, References, Votes, VotingWay
+from camtrace.vote import WAYS
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -62,7 +64,7 @@ class Manifest:
     name: str
     version: str
     cameras: tuple[Camera, ...]
-    thresholds: dict[str, float]  # smallest evidence that still names a camera, by way of voting
+    thresholds: dict[VotingWay, float]  # smallest evidence that still names a camera, by way of voting
     patch_size: int = 64
     patch_count: int = 32
     rule: str = "mid-tone"
@@ -128,7 +130,9 @@ def load_bundle(path: str | os.PathLike[str] | None = None, *, threads: int = 0)
     folder = _MODELS / DEFAULT if path is None else Path(path)
     manifest, hashes = _read_manifest(folder)
     files = {name: _read_checked(folder / name, hashes.get(name)) for name in _FILES}
-    return Bundle(manifest, files, _session(files[FEATURES], folder, threads), _session(files[HEAD], folder, threads))
+    bundle = Bundle(manifest, files, _session(files[FEATURES], folder, threads), _session(files[HEAD], folder, threads))
+    _check_shapes(bundle, folder)
+    return bundle
 
 
 def write_bundle(
@@ -139,12 +143,19 @@ def write_bundle(
     Raises
     ------
     BundleError
-        The folder exists and `force` was not given, or it exists and is no bundle.
+        The folder exists and `force` was not given, it exists and is no bundle, or it cannot be written.
     """
     check_target(folder, force=force)
     files = {FEATURES: features, HEAD: head, REFERENCES: _pack(references), CARD: card.encode()}
     document = {"format": FORMAT_VERSION, **asdict(manifest), "files": {name: _sha256(data) for name, data in files.items()}}
     files[MANIFEST] = (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+    try:
+        _write_aside(folder, files)
+    except OSError as error:
+        raise BundleError(f"{folder}: the bundle cannot be written: {error.strerror or error}") from error
+
+
+def _write_aside(folder: Path, files: dict[str, bytes]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
@@ -182,11 +193,22 @@ def _read_manifest(folder: Path) -> tuple[Manifest, dict[str, str]]:
     if found > FORMAT_VERSION:
         raise BundleError(f"{path}: bundle format {found}, this camtrace reads up to {FORMAT_VERSION}; upgrade camtrace")
     try:
-        hashes = dict(document.pop("files"))
+        hashes = {name: str(value) for name, value in dict(document.pop("files")).items()}
         cameras = tuple(Camera(**camera) for camera in document.pop("cameras"))
-        return Manifest(cameras=cameras, **document), hashes
+        manifest = Manifest(cameras=cameras, **document)
+        _check_choices(manifest)
+        return manifest, hashes
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{path}: not a valid manifest: {error}") from error
+
+
+def _check_choices(manifest: Manifest) -> None:
+    """Names in the manifest that this camtrace must know, else the error would come with the first photo."""
+    for field_name, found, known in (("rule", manifest.rule, RULES), ("vote", manifest.vote, WAYS)):
+        if found not in known:
+            raise ValueError(f"{field_name} {found!r} is not one of {', '.join(known)}")
+    if missing := set(WAYS) - set(manifest.thresholds):
+        raise ValueError(f"no threshold for {', '.join(sorted(missing))}")
 
 
 def _read_checked(path: Path, expected: str | None) -> bytes:
@@ -211,6 +233,19 @@ def _session(model: bytes, folder: Path, threads: int) -> InferenceSession:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises its own family of errors, none of them public
         raise BundleError(f"{folder}: ONNX Runtime cannot load the bundle's model: {error}") from error
+
+
+def _check_shapes(bundle: Bundle, folder: Path) -> None:
+    """The networks must fit each other and the manifest, else the error would come with the first photo."""
+    manifest = bundle.manifest
+    size = manifest.patch_size
+    try:
+        features = bundle.extract(Patches(np.zeros((1, size, size, 3), np.uint8), np.zeros((1, 2), np.int64)))
+        votes = bundle.cast_votes(features)
+    except Exception as error:  # ONNX Runtime's own family again
+        raise BundleError(f"{folder}: {FEATURES} and {HEAD} do not work on {size}x{size} patches: {error}") from error
+    if votes.scores.shape != (1, len(manifest.cameras)):
+        raise BundleError(f"{folder}: {HEAD} knows {votes.scores.shape[-1]} cameras, the manifest {len(manifest.cameras)}")
 
 
 def _pack(references: References) -> bytes:

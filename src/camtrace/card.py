@@ -78,8 +78,8 @@ def _few_shot(manifest: Manifest) -> Iterable[str]:
     yield "## Cameras it was never trained on, enrolled from a few photos"
     yield _table(["photos each", "other photos named rightly"], ([n, _share(row)] for n, row in figures["few_shot"].items()))
     yield (
-        f"{len(figures['left_out'])} cameras, {manifest.training['left_out']} at a time, only the SVMs fitted. These cameras have one "
-        "device and one scene each in the data, so their reference and questioned photos share them: "
+        f"{len(figures['left_out'])} cameras, {manifest.training['left_out']} at a time, only the SVMs fitted. They have one or two "
+        "scenes each in the data, so their reference and questioned photos share these: "
         f"{', '.join(figures['left_out'])}."
     )
 
@@ -117,7 +117,9 @@ def measured(camera: Camera) -> str:
     return "not tested" if camera.accuracy is None else f"{camera.accuracy:.0%} of {camera.tested}"
 
 
-def _share(interval: Sequence[float]) -> str:
+def _share(interval: Sequence[float] | None) -> str:
+    if interval is None:
+        return "not tested"
     value, low, high = interval
     return f"{value:.1%} ({low:.1%} to {high:.1%})"
 

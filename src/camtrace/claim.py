@@ -25,5 +25,6 @@ def agrees(claim: Claim, camera: str) -> bool | None:
 
 def canonical(name: str) -> str:
     """A camera's name reduced to what tells it apart: `NIKON CORPORATION NIKON D90` and `Nikon_D90` become `nikond90`."""
-    words = [word for word in re.split(r"[^0-9a-z]+", name.lower()) if word and word not in _COMPANY_WORDS]
+    plain = name.casefold().replace("+", " plus ")  # HERO3+ is another camera than HERO3
+    words = [word for word in re.split(r"[\W_]+", plain) if word and word not in _COMPANY_WORDS]
     return "".join(dict.fromkeys(words))

@@ -55,7 +55,7 @@ class HeldOut:
         right: NDArray[np.bool_] = self.best == self.cameras
         return right
 
-    def thresholds(self) -> dict[str, float]:
+    def thresholds(self) -> dict[VotingWay, float]:
         """For each way of voting, where as many known photos are refused as foreign ones are named."""
         return {way: equal_error_threshold(self.known[way], self.foreign[way]) for way in WAYS}
 

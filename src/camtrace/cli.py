@@ -108,7 +108,7 @@ def identify(
 
     loaded = ready(bundle)
     photos, empty = _expand(paths)
-    single = to == "json" and len(paths) == 1 and not Path(paths[0]).is_dir()
+    single = to == "json" and len(paths) == 1 and not _is_folder(paths[0])
     failures = len(empty)
     for folder in empty:
         typer.echo(f"camtrace: {folder}: no photos in this folder", err=True)
@@ -214,7 +214,7 @@ def _expand(paths: list[str]) -> tuple[list[str], list[str]]:
     photos: list[str] = []
     empty: list[str] = []
     for path in paths:
-        if path != "-" and Path(path).is_dir():
+        if _is_folder(path):
             found = [str(photo) for photo in find_photos(Path(path))]
             photos += found
             if not found:
@@ -222,6 +222,13 @@ def _expand(paths: list[str]) -> tuple[list[str], list[str]]:
         else:
             photos.append(path)
     return photos, empty
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        return path != "-" and Path(path).is_dir()
+    except OSError:  # a name too long, a folder that may not be entered: the verdict will say it
+        return False
 
 
 def _opened(photos: list[str]) -> Iterator[Source]:

@@ -6,7 +6,7 @@ The network stays as it is; only the SVMs are fitted anew, on its features of th
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -70,11 +70,7 @@ def enroll(
     references = _join(None if only else base.references(), taught, names)
     fit = fit_head(references, len(names))
     manifest = _manifest(base, target.name, old, taught, names, fit)
-    warnings = tuple(
-        f"{name}: {len(photos)} photo{'s' if len(photos) > 1 else ''}, at least {FEW_PHOTOS} are better"
-        for name, photos in taught.items()
-        if len(photos) < FEW_PHOTOS
-    )
+    warnings = tuple(_warn(taught, len(names)))
     write_bundle(
         target,
         manifest,
@@ -87,13 +83,24 @@ def enroll(
     return Enrolment(load_bundle(target), {name: len(photos) for name, photos in taught.items()}, failures, warnings)
 
 
+def _warn(taught: dict[str, list[NDArray[np.float32]]], n_cameras: int) -> Iterator[str]:
+    for name, photos in taught.items():
+        if len(photos) < FEW_PHOTOS:
+            yield f"{name}: {len(photos)} photo{'s' if len(photos) > 1 else ''}, at least {FEW_PHOTOS} are better"
+    if n_cameras == 2:
+        yield "with two cameras there is no telling what an unknown one looks like: one of the two is always named"
+
+
 def find_albums(folder: Path) -> dict[str, list[Path]]:
     """Photos by camera: one sub-folder a camera, its name the camera's, underscores standing for spaces."""
     if not folder.is_dir():
         raise CamtraceError(f"{folder}: not a folder; expected one that holds a sub-folder of photos for each camera")
     subfolders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    albums = {path.name.replace("_", " "): find_photos(path) for path in subfolders}
-    albums = {name: photos for name, photos in albums.items() if photos}
+    albums: dict[str, list[Path]] = {}
+    for path in subfolders:
+        name = " ".join(path.name.replace("_", " ").split()) or path.name
+        if photos := find_photos(path):
+            albums.setdefault(name, []).extend(photos)  # Nikon_D90 and "Nikon D90" are one camera
     if not albums:
         raise CamtraceError(f"{folder}: no sub-folder with photos in it; expected {folder / 'Make_Model' / 'photo.jpg'}")
     return albums

@@ -1,7 +1,8 @@
 """Path, bytes or stream -> Photo: the pixels as the camera stored them, and what the file says about itself.
 
 JPEG goes through simplejpeg at its accurate settings, bit-identical to Pillow and OpenCV; everything else through Pillow.
-EXIF orientation and ICC profiles are not applied: both move pixel values away from the sensor grid (METHOD section 1).
+EXIF orientation and ICC profiles are not applied: both move pixel values away from the sensor grid (METHOD section 1). The one
+exception is HEIC, whose decoder turns photos as the file says before anybody can ask it not to.
 Photos without the traces of a colour sensor (grey, palette, CMYK, animations) are refused with a reason rather than guessed.
 """
 
@@ -19,21 +20,33 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from camtrace.types import Claim, Photo, PhotoError
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
 
 MAX_PIXELS = 300_000_000
-"""Photos larger than this are refused before they are decoded: a header can promise any size."""
+"""Photos larger than this are refused before they are decoded: a header can promise any size.
+
+Formats other than JPEG are bound by Pillow's own limit as well, 179 megapixels."""
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".tif", ".tiff", ".webp", ".heic", ".heif"})
 """File names that a folder is searched for."""
 
 _JPEG_START = b"\xff\xd8\xff"
-_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif")
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _FORMATS = "JPEG, PNG, TIFF, WebP or HEIC"
-_EXIF_MAKE, _EXIF_MODEL, _EXIF_SOFTWARE = 0x010F, 0x0110, 0x0131
+_EXIF_MAKE, _EXIF_MODEL, _EXIF_ORIENTATION, _EXIF_SOFTWARE = 0x010F, 0x0110, 0x0112, 0x0131
+_TURN_BACK = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
 
 
 def read_photo(source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -80,8 +93,8 @@ def read_bytes(source: Source, name: str) -> bytes:
         if isinstance(source, str | os.PathLike):
             return Path(source).read_bytes()
         return source.read()
-    except OSError as error:
-        raise PhotoError(f"{name}: cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a closed stream, a path with a null byte
+        raise PhotoError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def decode_photo(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -91,7 +104,7 @@ def decode_photo(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Pho
         if not data:
             raise PhotoError(f"{name}: the file is empty, expected {_FORMATS}")
         is_jpeg = data.startswith(_JPEG_START)
-        header = _read_header(data, name, must_open=not is_jpeg)
+        header = _read_header(data, name, is_jpeg=is_jpeg)
         pixels = _decode_jpeg(data, name, max_pixels) if is_jpeg else _decode_other(data, name, max_pixels)
     except PhotoError as error:
         error.sha256 = sha256
@@ -113,14 +126,21 @@ class _Header:
     quantization: dict[int, tuple[int, ...]] | None = None
 
 
-def _read_header(data: bytes, name: str, *, must_open: bool) -> _Header:
+def _read_header(data: bytes, name: str, *, is_jpeg: bool) -> _Header:
     """EXIF claim and quantisation tables. A JPEG whose metadata is broken is still judged by its pixels."""
-    try:
-        image = _open(data, name)
-    except PhotoError:
-        if must_open:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns about broken metadata; the claim is then simply absent
+        try:
+            # JPEG by its class: Image.open takes photos of 200 megapixels, which phones do take, for an attack
+            image = JpegImageFile(io.BytesIO(data)) if is_jpeg else _open(data, name)
+        except PhotoError:
             raise
-        return _Header()
+        except Exception:  # Pillow's parsers raise many kinds on damaged files
+            return _Header()
+        return _read_metadata(image)
+
+
+def _read_metadata(image: Image.Image) -> _Header:
     tables = getattr(image, "quantization", None)
     quantization = {number: tuple(table) for number, table in tables.items()} if tables else None
     try:
@@ -159,7 +179,7 @@ def _decode_other(data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:
         raise PhotoError(f"{name}: {image.format} with {frames} frames, expected a single photo")
     _check_colours(image.mode, name)
     try:
-        pixels = np.asarray(image)
+        pixels = np.asarray(_as_stored(image))
     except Exception as error:  # Pillow's decoders raise many kinds on damaged files
         raise PhotoError(f"{name}: damaged {image.format}: {error}") from error
     if image.mode == "RGBA":
@@ -167,6 +187,14 @@ def _decode_other(data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:
             raise PhotoError(f"{name}: partly transparent image, expected an opaque photo")
         pixels = pixels[..., :3]
     return np.ascontiguousarray(pixels)
+
+
+def _as_stored(image: Image.Image) -> Image.Image:
+    """Decode to RGB or RGBA. Pillow turns TIFF files, and only these, as their orientation says: this turns them back."""
+    orientation = image.getexif().get(_EXIF_ORIENTATION) if image.format == "TIFF" else None
+    image.load()
+    stored = image.transpose(_TURN_BACK[orientation]) if orientation in _TURN_BACK else image
+    return stored.convert("RGB") if stored.mode == "YCbCr" else stored
 
 
 def _open(data: bytes, name: str) -> Image.Image:
@@ -179,6 +207,8 @@ def _open(data: bytes, name: str) -> Image.Image:
             return Image.open(io.BytesIO(data))
     except UnidentifiedImageError as error:
         raise PhotoError(f"{name}: not a photo (the file starts with {data[:8]!r}), expected {_FORMATS}") from error
+    except Image.DecompressionBombError as error:
+        raise PhotoError(f"{name}: too large: {error}") from error
     except Exception as error:  # Pillow's parsers raise many kinds on damaged files
         raise PhotoError(f"{name}: damaged file: {error}") from error
 

@@ -41,8 +41,8 @@ def decide(votes: Votes, cameras: tuple[str, ...], *, way: VotingWay, threshold:
         answer_level="model" if known else "unknown",
         best=best,
         reason=(
-            f"{counts[order[0]]} of {len(votes.labels)} patches vote for {best}; its {MEANING[way]} is {strength:.2f}, "
-            f"{'at or above' if known else 'below'} the {threshold:.2f} needed to name a camera"
+            f"{counts[order[0]]} of {len(votes.labels)} patches vote for {best}; its {MEANING[way]} is {strength:.3f}, "
+            f"{'at or above' if known else 'below'} the {threshold:.3f} needed to name a camera"
         ),
         ranking=tuple(Ranked(cameras[index], None, int(counts[index])) for index in order),
     )

@@ -8,7 +8,7 @@ that a build that was cut short goes on where it stopped.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,22 +16,25 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from camtrace.bundle import Camera, Manifest, check_target, write_bundle
 from camtrace.card import built_card
-from camtrace.classify import equal_error_threshold, fit_duels, head_onnx
+from camtrace.classify import fit_duels, head_onnx
 from camtrace.lab import evaluate
 from camtrace.lab.datasets import Record, read_dataset
 from camtrace.lab.nets import NETS, PatchCNN, export_onnx
 from camtrace.lab.protocols import Split, device_or_scene_of, splits_by_device_and_scene
 from camtrace.lab.store import PatchStore, cache_made, cache_photos
+from camtrace.lab.summary import Fold, has_several_devices, summarise, thresholds
 from camtrace.lab.train import RECIPES, Net, make_source, train
 from camtrace.photo import read_photo
-from camtrace.simulator import make_cameras
-from camtrace.types import References
-from camtrace.vote import WAYS
+from camtrace.simulator import JpegTables, make_cameras
+from camtrace.types import CamtraceError, References
 
+FEW_SHOT_PHOTOS = (1, 2, 5, 10)
+FEW_SHOT_DRAWS = 5
 REFERENCE_PATCHES = 300
 """Patches kept a camera in the shipped bundle, spread over its photos."""
 
@@ -42,7 +45,7 @@ class Plan:
 
     net: str = "trace-net"
     recipe: str = "traces"
-    steps: int = 6000
+    steps: int = 4000
     batch_real: int = 32
     batch_made: int = 96  # 0 = trained plainly, on the real photos alone
     made_cameras: int = 500
@@ -70,7 +73,7 @@ def build(data: Path, out: Path, work: Path, plan: Plan, *, name: str, version: 
     material = gather(data, work, plan)
     folds = [measure_fold(material, work, plan, number) for number in range(plan.folds)]
     net = fit_net(material, work / "final.safetensors", plan, photos=range(len(material.records)))
-    accuracy = summarise(material, folds)
+    accuracy = summarise(material.records, material.names, folds)
     references = evaluate.embed(net, material.real)
     labels = list(range(len(material.names)))
     duels = fit_duels(references.features, references.cameras, len(labels), c=plan.c)
@@ -78,8 +81,7 @@ def build(data: Path, out: Path, work: Path, plan: Plan, *, name: str, version: 
         name=name,
         version=version,
         cameras=_cameras(material, accuracy.pop("cameras")),
-        thresholds={way: _mean([fold["thresholds"][way] for fold in folds]) for way in WAYS},
-        vote=max(WAYS, key=lambda way: accuracy["photos"][way]["all"][0]),
+        thresholds=thresholds(folds),
         regularisation=plan.c,
         training={
             "data": f"{len(material.records)} photos of {len(material.names)} cameras, {data.name}",
@@ -98,11 +100,12 @@ def build(data: Path, out: Path, work: Path, plan: Plan, *, name: str, version: 
 def measure(data: Path, work: Path, plan: Plan) -> dict[str, Any]:
     """Only the folds: the figures of a way of training."""
     material = gather(data, work, plan)
-    return summarise(material, [measure_fold(material, work, plan, number) for number in range(plan.folds)])
+    return summarise(material.records, material.names, [measure_fold(material, work, plan, number) for number in range(plan.folds)])
 
 
 def gather(data: Path, work: Path, plan: Plan) -> Material:
     """Read the records, cache their patches and those of the made cameras."""
+    _keep_plan(work / "plan.json", {"data": str(data.resolve()), **asdict(plan)})
     records = read_dataset(data)
     names = sorted({record.camera for record in records})
     real = cache_photos(records, work / "real", labels=[names.index(record.camera) for record in records])
@@ -114,6 +117,17 @@ def gather(data: Path, work: Path, plan: Plan) -> Material:
         scenes = [record.path for record in records]
         made = cache_made(cameras, scenes, work / "made", per_camera=plan.made_photos, seed=plan.seed)
     return Material(records, names, real, made, splits)
+
+
+def _keep_plan(kept: Path, plan: dict[str, Any]) -> None:
+    """A work folder belongs to one plan: caches and checkpoints of another would be taken for its own."""
+    if kept.is_file():
+        old = json.loads(kept.read_text("utf-8"))
+        changed = [f"{key} {old.get(key)} -> {value}" for key, value in plan.items() if old.get(key) != value]
+        if changed:
+            raise CamtraceError(f"{kept.parent}: holds work of another plan ({', '.join(changed)}); choose another --work folder")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps(plan, indent=1), "utf-8")
 
 
 def fit_net(material: Material, kept: Path, plan: Plan, *, photos: Sequence[int]) -> Net:
@@ -135,74 +149,24 @@ def fit_net(material: Material, kept: Path, plan: Plan, *, photos: Sequence[int]
     return net.eval()
 
 
-def measure_fold(material: Material, work: Path, plan: Plan, number: int) -> dict[str, Any]:
+def measure_fold(material: Material, work: Path, plan: Plan, number: int) -> Fold:
     """Train without the fold's test devices, scenes and left-out cameras, and ask about them."""
     split = material.splits[number]
     net = fit_net(material, work / f"fold{number}.safetensors", plan, photos=split.train)
     references = evaluate.embed(net, material.real)
     duels, present = evaluate.teach(evaluate.of_photos(references, split.train), c=plan.c)
-    known = evaluate.ask(duels, present, evaluate.of_photos(references, split.test))
-    foreign = evaluate.ask(duels, present, evaluate.of_photos(references, split.left_out))
     left_out = evaluate.of_photos(references, split.left_out)
-    return {
-        "known": known,
-        "foreign": foreign,
-        "thresholds": {way: equal_error_threshold(known.strength[way], foreign.strength[way]) for way in WAYS},
-        "few_shot": {
-            n: evaluate.few_shot(left_out, photos_each=n, draws=10 if n < 10 else 5, seed=plan.seed, c=plan.c) for n in (1, 2, 5, 10)
+    return Fold(
+        known=evaluate.ask(duels, present, evaluate.of_photos(references, split.test)),
+        foreign=evaluate.ask(duels, present, left_out),
+        few_shot={
+            n: evaluate.few_shot(left_out, photos_each=n, draws=FEW_SHOT_DRAWS, seed=plan.seed, c=plan.c) for n in FEW_SHOT_PHOTOS
         },
-    }
-
-
-def summarise(material: Material, folds: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The figures of all folds together, each with its 95 % interval over photos."""
-    several = evaluate.has_several_devices(material.records)
-    photos = np.concatenate([fold["known"].photos for fold in folds])
-    cameras = np.concatenate([fold["known"].cameras for fold in folds])
-    makers = np.array([name.split()[0] for name in material.names])
-    figures: dict[str, Any] = {"photos": {}, "unknown": {}}
-    for way in WAYS:
-        best = np.concatenate([fold["known"].best[way] for fold in folds])
-        right = best == cameras
-        figures["photos"][way] = {
-            "all": evaluate.interval(right),
-            "unseen device": evaluate.interval(right[several[photos]]),
-            "unseen scene": evaluate.interval(right[~several[photos]]),
-            "maker": evaluate.interval(makers[best] == makers[cameras]),
-        }
-        known = [fold["known"].strength[way] for fold in folds]
-        foreign = [fold["foreign"].strength[way] for fold in folds]
-        pairs = [(k, f, fold["thresholds"][way]) for k, f, fold in zip(known, foreign, folds, strict=True)]
-        figures["unknown"][way] = {
-            "auroc": _mean([evaluate.auroc(k, f) for k, f, _ in pairs]),
-            "known refused": _mean([float((k < threshold).mean()) for k, _, threshold in pairs]),
-            "unknown named": _mean([float((f >= threshold).mean()) for _, f, threshold in pairs]),
-        }
-    best = np.concatenate([fold["known"].best["summed"] for fold in folds])
-    figures["patches"] = evaluate.interval(np.concatenate([fold["known"].patches_right for fold in folds]))
-    figures["few_shot"] = {
-        str(n): evaluate.interval(np.concatenate([fold["few_shot"][n] for fold in folds])) for n in folds[0]["few_shot"]
-    }
-    figures["tested"] = len(photos)
-    figures["foreign"] = sum(len(fold["foreign"].photos) for fold in folds)
-    figures["left_out"] = sorted({material.names[camera] for fold in folds for camera in np.unique(fold["foreign"].cameras)})
-    figures["confusions"] = _confusions(material.names, cameras, best)
-    figures["cameras"] = {
-        material.names[camera]: [int((best[cameras == camera] == camera).sum()), int((cameras == camera).sum())]
-        for camera in np.unique(cameras)
-    }
-    return figures
-
-
-def _confusions(names: list[str], cameras: Any, best: Any) -> list[list[Any]]:
-    """The commonest mistakes: true camera, camera named, photos."""
-    wrong, counts = np.unique(np.stack([cameras, best])[:, cameras != best], axis=1, return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:12]
-    return [[names[wrong[0, i]], names[wrong[1, i]], int(counts[i])] for i in order]
+    )
 
 
 def _cameras(material: Material, tested: dict[str, list[int]]) -> tuple[Camera, ...]:
-    several = evaluate.has_several_devices(material.records)
+    several = has_several_devices(material.records)
     cameras = []
     for name in material.names:
         own = [index for index, record in enumerate(material.records) if record.camera == name]
@@ -233,21 +197,13 @@ def _thin(references: References, per_camera: int) -> References:
     return References(references.features[keep], references.cameras[keep], references.photos[keep])
 
 
-def _tables(records: Any) -> tuple[Any, ...]:
-    """The JPEG tables that real cameras of the records save with."""
-    tables = set()
-    for record in records:
-        quantization = read_photo(record.path).quantization
-        if quantization:
-            tables.add((quantization[0], quantization.get(1, quantization[0])))
-    return tuple(sorted(tables))
+def _tables(records: Iterable[Record]) -> tuple[JpegTables, ...]:
+    """The JPEG tables that the real cameras of the records save with."""
+    found = (read_photo(record.path).quantization for record in records)
+    return tuple(sorted({(tables[0], tables.get(1, tables[0])) for tables in found if tables}))
 
 
-def _mean_patch(store: PatchStore, chosen: Any) -> torch.Tensor:
+def _mean_patch(store: PatchStore, chosen: NDArray[np.int64]) -> torch.Tensor:
     """Mean patch (3, 64, 64) of a sample of the training patches."""
     sample = store.patches[np.sort(chosen[:: max(1, len(chosen) // 5000)])]
     return torch.from_numpy(sample.mean(axis=0, dtype=np.float64).transpose(2, 0, 1).astype(np.float32))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values))

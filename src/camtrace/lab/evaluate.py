@@ -13,9 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from camtrace.classify import Duels, fit_duels, run_duels
-from camtrace.lab.datasets import Record
 from camtrace.lab.store import PatchStore
-from camtrace.types import References, Votes
+from camtrace.types import References, Votes, VotingWay
 from camtrace.vote import WAYS, weigh
 
 VOTING_PATCHES = 32
@@ -56,8 +55,8 @@ class Judged:
 
     photos: NDArray[np.int64]  # (n,)
     cameras: NDArray[np.int64]  # (n,) truth
-    best: dict[str, NDArray[np.int64]]  # by way of voting, (n,)
-    strength: dict[str, NDArray[np.float64]]  # by way of voting, (n,)
+    best: dict[VotingWay, NDArray[np.int64]]  # by way of voting, (n,)
+    strength: dict[VotingWay, NDArray[np.float64]]  # by way of voting, (n,)
     patches_right: NDArray[np.float64]  # (n,) share of the photo's patches that vote rightly
 
 
@@ -100,8 +99,10 @@ def few_shot(references: References, *, photos_each: int, draws: int, seed: int,
     return (right / np.maximum(asked, 1))[asked > 0]
 
 
-def interval(values: NDArray[np.floating] | NDArray[np.bool_], *, seed: int = 0) -> Interval:
-    """Mean over photos with its bootstrapped 95 % interval."""
+def interval(values: NDArray[np.floating] | NDArray[np.bool_], *, seed: int = 0) -> Interval | None:
+    """Mean over photos with its bootstrapped 95 % interval; None where there is no photo."""
+    if not len(values):
+        return None
     rng = np.random.default_rng(seed)
     numbers = np.asarray(values, np.float64)
     means = numbers[rng.integers(len(numbers), size=(_RESAMPLES, len(numbers)))].mean(axis=1)
@@ -114,18 +115,3 @@ def auroc(known: NDArray[np.float64], foreign: NDArray[np.float64]) -> float:
     from sklearn.metrics import roc_auc_score
 
     return float(roc_auc_score(np.r_[np.ones(len(known)), np.zeros(len(foreign))], np.r_[known, foreign]))
-
-
-def confusion(judged: Judged, n_cameras: int) -> NDArray[np.int64]:
-    """(true camera, named camera) counts of photos, by summed evidence."""
-    matrix = np.zeros((n_cameras, n_cameras), np.int64)
-    np.add.at(matrix, (judged.cameras, judged.best["summed"]), 1)
-    return matrix
-
-
-def has_several_devices(records: Sequence[Record]) -> NDArray[np.bool_]:
-    """(n_records,) whether the record's camera is there with more than one device."""
-    devices: dict[str, set[str]] = {}
-    for record in records:
-        devices.setdefault(record.camera, set()).add(record.device)
-    return np.array([len(devices[record.camera]) > 1 for record in records])

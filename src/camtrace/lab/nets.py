@@ -6,7 +6,6 @@ of scaling and filtering is inside, so that the exported file takes the raw byte
 
 from __future__ import annotations
 
-import io
 from typing import cast
 
 import torch
@@ -115,16 +114,15 @@ class _FromBytes(nn.Module):
 
 def export_onnx(net: nn.Module) -> bytes:
     """The net as ONNX: `patches` uint8 (n, 64, 64, 3) -> `features` float32 (n, dimension)."""
-    stream = io.BytesIO()
-    example = torch.zeros((2, 64, 64, 3), dtype=torch.uint8)
-    torch.onnx.export(  # type: ignore[call-overload,unused-ignore]
+    program = torch.onnx.export(
         _FromBytes(net).eval(),
-        (example,),
-        stream,  # type: ignore[arg-type]
-        dynamo=False,
-        opset_version=17,
+        (torch.zeros((2, 64, 64, 3), dtype=torch.uint8),),
+        dynamo=True,
+        verbose=False,
+        opset_version=18,
         input_names=["patches"],
         output_names=["features"],
-        dynamic_axes={"patches": {0: "n"}, "features": {0: "n"}},
+        dynamic_shapes={"patches": {0: torch.export.Dim("n", min=1)}},
     )
-    return stream.getvalue()
+    assert program is not None
+    return bytes(program.model_proto.SerializeToString())

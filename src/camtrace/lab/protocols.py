@@ -16,7 +16,8 @@ from camtrace.lab.datasets import Record
 from camtrace.types import CamtraceError
 
 LEFT_OUT_PHOTOS = 18
-"""A camera left out needs enough photos for enrolling it and for asking."""
+LEFT_OUT_GROUPS = 2
+"""A camera left out needs enough photos for enrolling it and for asking, and is little missed where it had few scenes anyway."""
 
 
 @dataclass(frozen=True)
@@ -41,20 +42,25 @@ def splits_by_device_and_scene(
 ) -> list[Split]:
     """`count` splits that each leave out other cameras whole, and hold out about `test_share` of the rest by device, or by scene.
 
-    The cameras left out are drawn from those with one device and one scene, which could not be tested otherwise. A photo that
-    would train on a scene of the other two sides is dropped.
+    The cameras left out are those with the fewest devices and scenes, which can hardly be tested otherwise. A photo that would
+    train on a scene of the other two sides is dropped.
     """
     rng = np.random.default_rng(seed)
     groups: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for index, (record, group) in enumerate(zip(records, device_or_scene_of(records), strict=True)):
         groups[record.camera][group].append(index)
-    whole = [camera for camera in sorted(groups) if len(groups[camera]) == 1 and len(_flat(groups[camera])) >= LEFT_OUT_PHOTOS]
-    if len(whole) < count * left_out:
+    rare = [
+        camera
+        for camera in rng.permutation(sorted(groups))
+        if len(groups[camera]) <= LEFT_OUT_GROUPS and len(_flat(groups[camera])) >= LEFT_OUT_PHOTOS
+    ]
+    if len(rare) < count * left_out:
         raise CamtraceError(
-            f"{count} splits want {count * left_out} cameras to leave out, there are {len(whole)} with a single device and scene"
+            f"{count} splits want {count * left_out} cameras to leave out; {len(rare)} have {LEFT_OUT_PHOTOS} photos or more "
+            f"and at most {LEFT_OUT_GROUPS} devices or scenes"
         )
-    order = rng.permutation(whole)
-    return [_split(records, groups, set(order[k * left_out : (k + 1) * left_out]), rng, test_share) for k in range(count)]
+    order = sorted(rare, key=lambda camera: len(groups[camera]))[: count * left_out]
+    return [_split(records, groups, set(order[k::count]), rng, test_share) for k in range(count)]
 
 
 def _split(

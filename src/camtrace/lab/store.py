@@ -46,7 +46,8 @@ class PatchStore:
 def open_store(folder: Path) -> PatchStore:
     """Memory-map a store that was written before."""
     index = np.load(folder / "index.npy")
-    return PatchStore(np.load(folder / "patches.npy", mmap_mode="r"), index[:, 0], index[:, 1])
+    patches = np.load(folder / "patches.npy", mmap_mode="r")[: len(index)]  # the rest of the file was never written
+    return PatchStore(patches, index[:, 0], index[:, 1])
 
 
 def cache_photos(records: Sequence[Record], folder: Path, *, labels: Sequence[int], jobs: int = 2) -> PatchStore:
@@ -77,7 +78,6 @@ def _write(folder: Path, shots: Iterable[tuple[int, int, Pixels]], capacity: int
     folder.mkdir(parents=True, exist_ok=True)
     index: list[tuple[int, int]] = []
     shape = (capacity, PATCH_SIZE, PATCH_SIZE, 3)
-    # the rows never reached stay holes in the file
     stored = np.lib.format.open_memmap(folder / "patches.npy", mode="w+", dtype=np.uint8, shape=shape)
     for photo, label, patches in shots:
         stored[len(index) : len(index) + len(patches)] = patches

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from camtrace.simulator.filters import Plane, gaussian
 
 DISPLAY_GAMMA = 2.2
+BRIGHTNESS = np.float32(0.3)
+"""Drawn scenes stay dim enough that cameras rarely blow the lights: saturated patches tell nothing."""
 
 
 def clean_scene(rgb: NDArray[np.uint8]) -> Plane:
@@ -34,7 +36,7 @@ def draw_scene(height: int, width: int, *, seed: int) -> Plane:
         where = np.clip(gaussian(rng.normal(size=(height, width)).astype(np.float32), 24) * 24, 0, 1)
         tint = 1 + rng.normal(0, 0.15, 3).astype(np.float32)
         scene = scene * (1 + np.float32(0.35) * (grain * where)[..., None] * tint)
-    return np.clip(scene, 0.001, 1)
+    return BRIGHTNESS * np.clip(scene, 0.001, 1)
 
 
 def _gradient(height: int, width: int, rng: np.random.Generator) -> Plane:

@@ -1,0 +1,247 @@
+"""The command line: what it prints where, in which form, and with which exit status."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import camtrace
+from camtrace.outputs import WRITERS
+from camtrace.simulator import MadeCamera
+from made import encode, noise, run_cli, write_album
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, cameras: tuple[MadeCamera, ...]) -> Path:
+    """Two good photos with a bad one between."""
+    root = write_album(tmp_path_factory.mktemp("cli") / "photos", cameras[0], range(900, 901), device=2, size=256)
+    (root / "901.jpg").write_bytes(b"no photo")
+    (root / "sub").mkdir()
+    (root / "sub" / "noise.png").write_bytes(encode(noise(128, 128), "PNG"))
+    return root
+
+
+@pytest.fixture
+def small_albums(tmp_path: Path, cameras: tuple[MadeCamera, ...]) -> Path:
+    for camera in cameras[:2]:
+        write_album(tmp_path / "small" / camera.name.replace(" ", "_"), camera, range(100, 105), size=256)
+    return tmp_path / "small"
+
+
+def test_one_photo_in_words(photo: Path, bundle_folder: Path, bundle: camtrace.Bundle) -> None:
+    run = run_cli("identify", photo, "--bundle", bundle_folder)
+    verdict = camtrace.identify(photo, bundle=bundle)
+    assert (run.code, run.err) == (0, "")
+    lines = run.out.splitlines()
+    assert lines[0] == str(photo)
+    assert verdict.best is not None
+    assert verdict.best in lines[1] + lines[2]
+    assert f"  Why:         {verdict.reason}" in lines
+    assert "  Bundle:      made 1" in lines
+    assert any(line.startswith("  EXIF claims: Aurora A100 - ") for line in lines)
+
+
+def test_one_photo_is_one_json_object_as_python_gives_it(photo: Path, bundle_folder: Path, bundle: camtrace.Bundle) -> None:
+    run = run_cli("identify", photo, "--bundle", bundle_folder, "--to", "json")
+    assert (run.code, run.err) == (0, "")
+    assert json.loads(run.out) == camtrace.identify(str(photo), bundle=bundle).to_dict()
+
+
+def test_several_photos_are_a_json_list(photo: Path, bundle_folder: Path, bundle: camtrace.Bundle) -> None:
+    run = run_cli("identify", photo, photo, "--bundle", bundle_folder, "--to", "json")
+    assert json.loads(run.out) == [camtrace.identify(photo, bundle=bundle).to_dict()] * 2
+
+
+def test_a_folder_is_a_json_list_even_of_one(photo: Path, bundle_folder: Path) -> None:
+    run = run_cli("identify", photo.parent, "--bundle", bundle_folder, "--to", "json")
+    assert run.code == 0
+    assert [verdict["source"] for verdict in json.loads(run.out)] == [str(photo)]
+
+
+def test_a_bad_file_in_the_middle_does_not_stop_the_others(folder: Path, bundle_folder: Path, bundle: camtrace.Bundle) -> None:
+    run = run_cli("identify", folder, "gone.jpg", "--bundle", bundle_folder, "--to", "jsonl")
+    assert run.code == 1
+    verdicts = [json.loads(line) for line in run.out.splitlines()]
+    sources = [folder / "900.jpg", folder / "901.jpg", folder / "sub" / "noise.png", Path("gone.jpg")]
+    assert verdicts == [verdict.to_dict() for verdict in camtrace.identify_many(map(str, sources), bundle=bundle)]
+    assert [verdict["status"] for verdict in verdicts] == ["ok", "unreadable", "ok", "unreadable"]
+
+
+def test_csv_has_one_row_a_photo(folder: Path, bundle_folder: Path, bundle: camtrace.Bundle) -> None:
+    run = run_cli("identify", folder, "--bundle", bundle_folder, "--to", "csv")
+    rows = list(csv.DictReader(io.StringIO(run.out)))
+    verdicts = list(camtrace.identify_many(sorted(path for path in folder.rglob("*") if path.is_file()), bundle=bundle))
+    assert run.code == 1
+    assert [row["source"] for row in rows] == [verdict.source for verdict in verdicts]
+    for row, verdict in zip(rows, verdicts, strict=True):
+        assert row["status"] == verdict.status
+        assert row["answer"] == verdict.answer
+        assert row["best"] == (verdict.best or "")
+        assert row["best_votes"] == (str(verdict.ranking[0].votes) if verdict.ranking else "")
+        assert row["claim_model"] == (verdict.claim.model or "")
+        assert row["reason"] == verdict.reason
+        assert (row["bundle_name"], row["bundle_version"]) == ("made", "1")
+
+
+def test_unjudged_photos_in_words(folder: Path, bundle_folder: Path) -> None:
+    run = run_cli("identify", folder, "--bundle", bundle_folder)
+    assert run.code == 1
+    assert f"{folder / '901.jpg'}\n  not judged (unreadable): {folder / '901.jpg'}: not a photo" in run.out
+    assert run.out.count("Bundle:") == 2
+
+
+def test_names_too_long_for_the_disk_are_reported(bundle_folder: Path, photo: Path) -> None:
+    run = run_cli("identify", "a" * 5000, photo, "--bundle", bundle_folder, "--to", "json")
+    assert run.code == 1
+    assert [verdict["status"] for verdict in json.loads(run.out)] == ["unreadable", "ok"]
+
+
+def test_standard_input(photo: Path, bundle_folder: Path, bundle: camtrace.Bundle) -> None:
+    run = run_cli("identify", "-", "--bundle", bundle_folder, "--to", "json", stdin=photo.read_bytes())
+    expected = camtrace.identify(photo.read_bytes(), bundle=bundle, name="<stream>")
+    assert (run.code, json.loads(run.out)) == (0, expected.to_dict())
+    empty = run_cli("identify", "-", "--bundle", bundle_folder, "--to", "json")
+    assert (empty.code, json.loads(empty.out)["status"]) == (1, "unreadable")
+
+
+def test_installed_command_reads_a_pipe(photo: Path, bundle_folder: Path) -> None:
+    command = [str(Path(sys.executable).with_name("camtrace")), "identify", "-", "--bundle", str(bundle_folder), "--to", "jsonl"]
+    run = subprocess.run(command, input=photo.read_bytes(), capture_output=True, check=False)
+    assert (run.returncode, run.stderr) == (0, b"")
+    assert json.loads(run.stdout)["source"] == "<stdin>"
+
+
+def test_file_names_that_are_no_text_do_not_crash(photo: Path, bundle_folder: Path) -> None:
+    odd = photo.parent / os.fsdecode(b"caf\xe9.jpg")
+    try:
+        odd.write_bytes(photo.read_bytes())
+    except OSError:
+        pytest.skip("this file system takes only names that are text")
+    for form in WRITERS:
+        run = run_cli("identify", odd, "--bundle", bundle_folder, "--to", form)
+        assert (run.code, run.err) == (0, "")
+        assert "caf" in run.out
+
+
+def test_options_reach_the_core(photo: Path, bundle_folder: Path, bundle: camtrace.Bundle) -> None:
+    run = run_cli("identify", photo, "--bundle", bundle_folder, "--to", "json", "--patches", 5, "--vote", "majority")
+    assert json.loads(run.out) == camtrace.identify(photo, bundle=bundle, patches=5, vote="majority").to_dict()
+
+
+def test_an_empty_folder_is_a_failure_with_valid_output(tmp_path: Path, bundle_folder: Path) -> None:
+    run = run_cli("identify", tmp_path, "--bundle", bundle_folder, "--to", "json")
+    assert (run.code, json.loads(run.out)) == (1, [])
+    assert run.err == f"camtrace: {tmp_path}: no photos in this folder\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("identify",),
+        ("identify", "x.jpg", "--to", "xml"),
+        ("identify", "x.jpg", "--vote", "loudest"),
+        ("identify", "x.jpg", "--patches", "0"),
+        ("identify", "x.jpg", "--colour"),
+        ("cameras", "--to", "csv"),
+        ("enroll", "somewhere"),
+        ("develop",),
+    ],
+)
+def test_wrong_usage(words: tuple[str, ...]) -> None:
+    run = run_cli(*words)
+    assert (run.code, run.out) == (2, "")
+    assert run.err
+
+
+def test_wrong_choice_names_the_right_ones() -> None:
+    wrong_form = " ".join(run_cli("identify", "x.jpg", "--to", "xml").err.split())
+    assert "'xml' is not one of text, json, jsonl, csv" in wrong_form
+    assert "'loudest' is not one of majority, summed" in " ".join(run_cli("identify", "x.jpg", "--vote", "loudest").err.split())
+
+
+@pytest.mark.parametrize("words", [("identify", "x.jpg"), ("cameras",)])
+def test_missing_bundle(tmp_path: Path, words: tuple[str, ...]) -> None:
+    run = run_cli(*words, "--bundle", tmp_path / "none")
+    assert (run.code, run.out) == (1, "")
+    assert run.err.startswith(f"camtrace: {tmp_path / 'none'}: no bundle here")
+    assert "Traceback" not in run.err
+
+
+def test_version() -> None:
+    assert run_cli("--version").out == f"camtrace {camtrace.__version__}\n"
+
+
+def test_help_lists_the_commands() -> None:
+    run = run_cli("--help")
+    assert run.code == 0
+    assert all(command in run.out for command in ("identify", "enroll", "cameras", "demo", "lab"))
+
+
+def test_enroll_only_then_join(small_albums: Path, tmp_path: Path, bundle_folder: Path, cameras: tuple[MadeCamera, ...]) -> None:
+    only = run_cli("enroll", small_albums, "--out", tmp_path / "only", "--bundle", bundle_folder, "--only")
+    assert only.code == 0
+    assert only.err.count("\n") == only.err.count("with two cameras") == 1
+    assert f"{tmp_path / 'only'} now knows 2 cameras; taught now: Aurora A100 (5 photos), Borealis B101 (5 photos)" in only.out
+    assert "of 10 photos named rightly" in only.out
+    shutil.rmtree(small_albums)
+    write_album(small_albums / "Dorado_D103", cameras[3], range(100, 102), size=256)
+    join = run_cli("enroll", small_albums, "--out", tmp_path / "join", "--bundle", tmp_path / "only")
+    assert join.code == 0
+    assert "now knows 3 cameras; taught now: Dorado D103 (2 photos)" in join.out
+    assert join.err == "camtrace: warning: Dorado D103: 2 photos, at least 5 are better\n"
+    assert camtrace.load_bundle(tmp_path / "join").manifest.labels == ("Aurora A100", "Borealis B101", "Dorado D103")
+
+
+def test_enroll_leaves_bad_photos_out_and_needs_force(small_albums: Path, tmp_path: Path, bundle_folder: Path) -> None:
+    bad = small_albums / "Aurora_A100" / "bad.jpg"
+    bad.write_bytes(b"")
+    words = ("enroll", small_albums, "--out", tmp_path / "out", "--bundle", bundle_folder, "--only")
+    first = run_cli(*words)
+    assert first.code == 1
+    assert first.err.startswith(f"camtrace: left out: {bad}: the file is empty")
+    assert "now knows 2 cameras" in first.out
+    bad.unlink()
+    again = run_cli(*words)
+    assert (again.code, again.out) == (1, "")
+    assert again.err == f"camtrace: {tmp_path / 'out'}: a bundle is already there; --force replaces it\n"
+    assert run_cli(*words, "--force").code == 0
+
+
+def test_enroll_refuses_with_a_message(tmp_path: Path, bundle_folder: Path) -> None:
+    run = run_cli("enroll", tmp_path, "--out", tmp_path / "out", "--bundle", bundle_folder)
+    assert (run.code, run.out) == (1, "")
+    assert run.err.startswith(f"camtrace: {tmp_path}: no sub-folder with photos in it")
+
+
+def test_cameras_in_words_and_json(bundle_folder: Path, bundle: camtrace.Bundle) -> None:
+    words = run_cli("cameras", "--bundle", bundle_folder)
+    assert words.code == 0
+    assert words.out.startswith("made 1 knows 4 cameras.")
+    for camera in bundle.manifest.cameras:
+        assert f"{camera.name:<13}  taught by   6 photos  {camera.accuracy:.0%} of 6" in words.out
+    document = json.loads(run_cli("cameras", "--bundle", bundle_folder, "--to", "json").out)
+    assert document["bundle"] == {"name": "made", "version": "1"}
+    assert [camera["name"] for camera in document["cameras"]] == list(bundle.manifest.labels)
+    assert document["cameras"][0]["accuracy"] == bundle.manifest.cameras[0].accuracy
+
+
+def test_lab_without_pytorch_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [name for name in sys.modules if name.startswith("camtrace.lab")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    run = run_cli("lab", "train", "photos")
+    assert (run.code, run.out) == (2, "")
+    assert run.err == "camtrace: the lab needs torch; install it with: pip install 'camtrace[lab]'\n"
+
+
+def test_runs_as_a_module() -> None:
+    shown = subprocess.run([sys.executable, "-m", "camtrace", "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout.split() == ["camtrace", camtrace.__version__]

@@ -1,0 +1,147 @@
+"""The lab's readers, splits and patch caches, on made photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from camtrace.lab.datasets import Record, read_dataset
+from camtrace.lab.protocols import check_disjoint, device_or_scene_of, splits_by_device_and_scene
+from camtrace.types import CamtraceError
+from lab_helpers import make_dataset
+
+pytest.importorskip("torch", reason="the lab needs PyTorch: pip install 'camtrace[lab]'")
+pytestmark = pytest.mark.lab
+
+from camtrace.lab.evaluate import embed, interval, of_photos  # noqa: E402
+from camtrace.lab.nets import TraceNet  # noqa: E402
+from camtrace.lab.store import cache_made, cache_photos  # noqa: E402
+from camtrace.lab.train import make_source  # noqa: E402
+from camtrace.simulator import make_cameras  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_dataset(tmp_path_factory.mktemp("data"))
+
+
+def _records(cameras: int, devices: int, scenes: int, photos: int) -> list[Record]:
+    return [
+        Record(Path(f"{c}/{d}/{s}/{p}.jpg"), f"Make C{c}", f"Make C{c}/d{d}", f"o{c}{d}s{s}")
+        for c in range(cameras)
+        for d in range(devices)
+        for s in range(scenes)
+        for p in range(photos)
+    ]
+
+
+def test_manifest_and_folders_are_read(manifest: Path) -> None:
+    records = read_dataset(manifest.parent)
+    assert len(records) == 24
+    assert records[0].device == f"{records[0].camera}/d0"
+    assert {record.camera for record in records} == {path.name.replace("_", " ") for path in manifest.parent.iterdir() if path.is_dir()}
+
+
+def test_folder_reader_takes_devices_from_subfolders(tmp_path: Path) -> None:
+    for name in ("Nikon_D90/body1/a.jpg", "Nikon_D90/body2/b.jpg", "Sony_X/c.JPG", "Sony_X/notes.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    found = [(record.camera, record.device) for record in read_dataset(tmp_path)]
+    assert found == [("Nikon D90", "Nikon D90/body1"), ("Nikon D90", "Nikon D90/body2"), ("Sony X", "Sony X/0")]
+
+
+def test_faulty_manifests_say_what_is_wrong(tmp_path: Path) -> None:
+    faulty = tmp_path / "photos.csv"
+    for text, message in (
+        ("file,camera,scene\na.jpg,X,s\n", "no column device"),
+        ("file,camera,device,scene\na.jpg,X,d,s\n", "1 photos are not there"),
+        ("file,camera,device,scene\n", "names no photo"),
+    ):
+        faulty.write_text(text, "utf-8")
+        with pytest.raises(CamtraceError, match=message):
+            read_dataset(faulty)
+
+
+@pytest.mark.parametrize(("devices", "scenes"), [(3, 2), (1, 5)])
+def test_splits_share_neither_device_nor_scene(devices: int, scenes: int) -> None:
+    records = _records(6, devices, scenes, 4)
+    groups = device_or_scene_of(records)
+    for split in splits_by_device_and_scene(records, count=3, seed=1):
+        assert split.test
+        assert not {groups[i] for i in split.train} & {groups[i] for i in split.test}
+        assert not {records[i].scene for i in split.train} & {records[i].scene for i in split.test}
+        assert {records[i].camera for i in split.test} <= {records[i].camera for i in split.train}
+
+
+def test_cameras_left_out_are_nowhere_else_and_differ_between_splits() -> None:
+    records = _records(4, 3, 1, 8) + [
+        Record(Path(f"single{c}/{p}.jpg"), f"Single {c}", f"Single {c}/d0", f"single{c}") for c in range(4) for p in range(20)
+    ]
+    first, second = splits_by_device_and_scene(records, count=2, seed=0, left_out=2)
+    out = [{records[i].camera for i in split.left_out} for split in (first, second)]
+    assert out[0] | out[1] == {f"Single {c}" for c in range(4)}
+    assert not out[0] & out[1]
+    assert not out[0] & {records[i].camera for i in (*first.train, *first.test)}
+    with pytest.raises(CamtraceError, match="want 6 cameras to leave out"):
+        splits_by_device_and_scene(records, count=2, seed=0, left_out=3)
+
+
+def test_overlap_is_an_error() -> None:
+    records = _records(1, 2, 2, 2)
+    check_disjoint(records, [0, 1, 2, 3], [4, 5])
+    with pytest.raises(CamtraceError, match="share the device"):
+        check_disjoint(records, [0, 1], [2, 3])
+    scene_twins = [Record(Path("a"), "A", "A/0", "beach"), Record(Path("b"), "B", "B/0", "beach")]
+    with pytest.raises(CamtraceError, match="share the scene"):
+        check_disjoint(scene_twins, [0], [1])
+    with pytest.raises(CamtraceError, match="share the photo"):
+        check_disjoint(records, [0], [0])
+
+
+def test_photo_store_keeps_photo_and_camera(manifest: Path, tmp_path: Path) -> None:
+    records = read_dataset(manifest)
+    names = sorted({record.camera for record in records})
+    labels = [names.index(record.camera) for record in records]
+    store = cache_photos(records, tmp_path / "real", labels=labels, jobs=1)
+    assert store.patches.shape[1:] == (64, 64, 3)
+    assert all(labels[photo] == label for photo, label in zip(store.photos, store.labels, strict=True))
+    again = cache_photos(records, tmp_path / "real", labels=labels, jobs=1)
+    assert np.array_equal(store.photos, again.photos)
+
+    references = embed(TraceNet(), store, count=3)
+    cut = np.unique(store.photos, return_counts=True)[1]
+    assert references.features.shape == (np.minimum(cut, 3).sum(), 128)
+    assert set(of_photos(references, [0, 5]).photos) <= {0, 5}
+
+
+def test_made_store_shows_scenes_of_given_photos(manifest: Path, tmp_path: Path) -> None:
+    scenes = [record.path for record in read_dataset(manifest)][:5]
+    store = cache_made(make_cameras(3, seed=2), scenes, tmp_path / "made", per_camera=12, seed=0, jobs=1)
+    assert set(store.photos) <= set(range(5))
+    assert set(store.labels) == {0, 1, 2}
+
+
+def test_sources_draw_cameras_evenly_and_only_chosen_photos(manifest: Path, tmp_path: Path) -> None:
+    records = read_dataset(manifest)
+    names = sorted({record.camera for record in records})
+    store = cache_photos(records, tmp_path / "real", labels=[names.index(record.camera) for record in records], jobs=1)
+    present = sorted(set(store.photos.tolist()))
+    first_camera = [photo for photo in present if records[photo].camera == names[0]]
+    uneven = [*first_camera[:1], *(photo for photo in present if photo not in first_camera)]
+    source = make_source(store, photos=uneven, groups=device_or_scene_of(records))
+    assert set(store.photos[source.chosen]) == set(uneven)
+    _, labels = source.draw(4000, np.random.default_rng(0))
+    shares = np.bincount(labels, minlength=len(names)) / 4000
+    assert np.abs(shares - 1 / len(names)).max() < 0.04
+
+
+def test_interval_covers_the_mean_and_narrows_with_photos() -> None:
+    few, many = interval(np.r_[np.ones(8), np.zeros(2)]), interval(np.r_[np.ones(800), np.zeros(200)])
+    assert few is not None
+    assert many is not None
+    assert few[0] == many[0] == pytest.approx(0.8)
+    assert interval(np.empty(0)) is None
+    assert few[1] < many[1] < 0.8 < many[2] < few[2]
