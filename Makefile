@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check docs-figures clean
+.PHONY: demo test clean
 
 demo: $(VENV)/light
 	$(BIN)/camtrace demo

@@ -206,7 +206,7 @@ def test_enroll_leaves_bad_photos_out_and_needs_force(small_albums: Path, tmp_pa
     words = ("enroll", small_albums, "--out", tmp_path / "out", "--bundle", bundle_folder, "--only")
     first = run_cli(*words)
     assert first.code == 1
-    assert first.err.startswith(f"camtrace: left out: {bad}: the file is empty")
+    assert f"\ncamtrace: left out: {bad}: the file is empty" in first.err
     assert "now knows 2 cameras" in first.out
     bad.unlink()
     again = run_cli(*words)

@@ -55,6 +55,14 @@ class HeldOut:
         right: NDArray[np.bool_] = self.best == self.cameras
         return right
 
+    def of(self, cameras: Sequence[int]) -> HeldOut:
+        """Only the photos of some cameras."""
+        keep = np.isin(self.cameras, cameras)
+        known, foreign = (
+            {way: values[keep] if len(values) else values for way, values in side.items()} for side in (self.known, self.foreign)
+        )
+        return HeldOut(self.cameras[keep], self.best[keep], known, foreign)
+
     def thresholds(self) -> dict[VotingWay, float]:
         """For each way of voting, where as many known photos are refused as foreign ones are named."""
         return {way: equal_error_threshold(self.known[way], self.foreign[way]) for way in WAYS}

@@ -25,6 +25,8 @@ FEW_PHOTOS = 5
 PROTOCOL = "photos left out by turns (cross-validation); they may share scenes and devices with the photos that taught"
 
 Step = Callable[[Path], object]
+Taught = dict[str, list[NDArray[np.float32]]]
+"""Features (n_patches, dimension) of each usable photo, by camera."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def enroll(
     return Enrolment(load_bundle(target), {name: len(photos) for name, photos in taught.items()}, failures, warnings)
 
 
-def _warn(taught: dict[str, list[NDArray[np.float32]]], n_cameras: int) -> Iterator[str]:
+def _warn(taught: Taught, n_cameras: int) -> Iterator[str]:
     for name, photos in taught.items():
         if len(photos) < FEW_PHOTOS:
             yield f"{name}: {len(photos)} photo{'s' if len(photos) > 1 else ''}, at least {FEW_PHOTOS} are better"
@@ -106,10 +108,10 @@ def find_albums(folder: Path) -> dict[str, list[Path]]:
     return albums
 
 
-def _teach(base: Bundle, albums: dict[str, list[Path]], on_photo: Step) -> tuple[dict[str, list[NDArray[np.float32]]], dict[str, str]]:
+def _teach(base: Bundle, albums: dict[str, list[Path]], on_photo: Step) -> tuple[Taught, dict[str, str]]:
     """Features of every usable photo, by camera, and the reasons why others were left out."""
     manifest = base.manifest
-    taught: dict[str, list[NDArray[np.float32]]] = {}
+    taught: Taught = {}
     failures: dict[str, str] = {}
     for name, photos in albums.items():
         for path in photos:
@@ -122,7 +124,7 @@ def _teach(base: Bundle, albums: dict[str, list[Path]], on_photo: Step) -> tuple
     return taught, failures
 
 
-def _join(old: References | None, taught: dict[str, list[NDArray[np.float32]]], names: list[str]) -> References:
+def _join(old: References | None, taught: Taught, names: list[str]) -> References:
     """Old and new references as one; new photos are numbered on from the old ones."""
     features, cameras, photos = ([], [], []) if old is None else ([old.features], [old.cameras], [old.photos])
     number = 0 if old is None else int(old.photos.max()) + 1
@@ -135,34 +137,32 @@ def _join(old: References | None, taught: dict[str, list[NDArray[np.float32]]], 
     return References(np.concatenate(features), np.concatenate(cameras), np.concatenate(photos))
 
 
-def _manifest(
-    base: Bundle,
-    name: str,
-    old: Iterable[Camera],
-    taught: dict[str, list[NDArray[np.float32]]],
-    names: list[str],
-    fit: Fit,
-) -> Manifest:
+def _manifest(base: Bundle, name: str, old: Iterable[Camera], taught: Taught, names: list[str], fit: Fit) -> Manifest:
+    """The new bundle's manifest.
+
+    Thresholds and accuracy come from the cameras taught now: the network never saw these, so they behave as cameras do that nobody
+    has taught it; the base's own cameras would flatter it.
+    """
     cameras = {camera.name: camera for camera in old}
     for camera, photos in taught.items():
-        known = cameras.get(camera)
-        judged = fit.held_out.cameras == names.index(camera)
+        known, judged = cameras.get(camera), fit.held_out.of([names.index(camera)])
         cameras[camera] = Camera(
             name=camera,
             make=known.make if known else camera.split()[0],
             photos=len(photos) + (known.photos if known else 0),
-            accuracy=float(fit.held_out.right[judged].mean()) if judged.any() else None,
-            tested=int(judged.sum()),
-            protocol=PROTOCOL,
+            accuracy=float(judged.right.mean()) if len(judged.right) else None,
+            tested=len(judged.right),
+            protocol=PROTOCOL if len(judged.right) else "",
         )
+    judged = fit.held_out.of([names.index(camera) for camera in taught])
     return replace(
         base.manifest,
         name=name,
         version="1",
         cameras=tuple(cameras[camera] for camera in names),
-        thresholds=fit.held_out.thresholds(),
+        thresholds=(judged if len(judged.right) else fit.held_out).thresholds(),
         regularisation=fit.regularisation,
         calibration=None,
         training={"base": {"name": base.id.name, "version": base.id.version}, "enrolled": {n: len(p) for n, p in taught.items()}},
-        accuracy={"protocol": PROTOCOL, "photos": len(fit.held_out.right), "right": int(fit.held_out.right.sum())},
+        accuracy={"protocol": PROTOCOL, "photos": len(judged.right), "right": int(judged.right.sum())},
     )

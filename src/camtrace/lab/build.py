@@ -132,6 +132,7 @@ def _keep_plan(kept: Path, plan: dict[str, Any]) -> None:
 
 def fit_net(material: Material, kept: Path, plan: Plan, *, photos: Sequence[int]) -> Net:
     """Train the plan's net on some photos and on made cameras that shot the scenes of just these; or load it if it is kept."""
+    torch.manual_seed(plan.seed)  # the first weights too
     net = NETS[plan.net]()
     if not kept.is_file():
         groups = device_or_scene_of(material.records)
