@@ -177,6 +177,15 @@ def test_one_photo_a_camera_is_enough_but_untested(tmp_path: Path, bundle: camtr
     assert f"{cameras[0].name}: 1 photo, at least 5 are better" in enrolment.warnings
 
 
+def test_a_folder_need_not_spell_a_known_camera_exactly(
+    tmp_path: Path, bundle: camtrace.Bundle, cameras: tuple[MadeCamera, ...]
+) -> None:
+    write_album(tmp_path / "more" / "CYGNUS_c-102", cameras[2], range(300, 302))
+    enrolment = camtrace.enroll(tmp_path / "more", out=tmp_path / "out", bundle=bundle)
+    assert enrolment.photos == {"Cygnus C 102": 2}
+    assert enrolment.bundle.manifest.labels == bundle.manifest.labels
+
+
 def test_two_cameras_come_with_a_warning(tmp_path: Path, bundle: camtrace.Bundle, cameras: tuple[MadeCamera, ...]) -> None:
     for camera in cameras[:2]:
         write_album(tmp_path / "pair" / camera.model, camera, TEACHING_SCENES)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from camtrace.bundle import FEATURES, Bundle, Camera, Manifest, check_target, load_bundle, write_bundle
 from camtrace.card import enrolled_card
+from camtrace.claim import canonical
 from camtrace.classify import Fit, fit_head, head_onnx
 from camtrace.identification import BundleLike, ready
 from camtrace.patches import select_patches
@@ -60,13 +61,13 @@ def enroll(
     """
     base, target = ready(bundle), Path(out)
     check_target(target, force=force)
-    albums = find_albums(Path(folder))
+    old = () if only else base.manifest.cameras
+    albums = _as_known(find_albums(Path(folder)), old)
     taught, failures = _teach(base, albums, on_photo)
     if not taught:
         raise CamtraceError(f"{folder}: not one usable photo in it; the first problem: {next(iter(failures.values()))}")
     if only and len(taught) < 2:
         raise CamtraceError(f"{folder}: {len(taught)} camera with usable photos, --only needs at least 2 to tell apart")
-    old = () if only else base.manifest.cameras
     names = [camera.name for camera in old]
     names += [name for name in taught if name not in names]
     references = _join(None if only else base.references(), taught, names)
@@ -106,6 +107,15 @@ def find_albums(folder: Path) -> dict[str, list[Path]]:
     if not albums:
         raise CamtraceError(f"{folder}: no sub-folder with photos in it; expected {folder / 'Make_Model' / 'photo.jpg'}")
     return albums
+
+
+def _as_known(albums: dict[str, list[Path]], old: Iterable[Camera]) -> dict[str, list[Path]]:
+    """Albums under the names that the base knows: a folder cannot be called `Samsung ES90/ ES91`, but `Samsung_ES90_ES91`."""
+    known = {canonical(camera.name): camera.name for camera in old}
+    named: dict[str, list[Path]] = {}
+    for name, photos in albums.items():
+        named.setdefault(known.get(canonical(name), name), []).extend(photos)
+    return named
 
 
 def _teach(base: Bundle, albums: dict[str, list[Path]], on_photo: Step) -> tuple[Taught, dict[str, str]]:
