@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lab_helpers import make_dataset
+from made import write_album
 
 pytest.importorskip("torch", reason="the lab needs PyTorch: pip install 'camtrace[lab]'")
 pytestmark = pytest.mark.lab
@@ -23,6 +24,7 @@ from camtrace.lab.cli import app  # noqa: E402
 from camtrace.lab.nets import NETS, PatchCNN, TraceNet, export_onnx  # noqa: E402
 from camtrace.lab.store import PatchStore  # noqa: E402
 from camtrace.lab.train import PAPER, TRACES, Recipe, make_source, train  # noqa: E402
+from camtrace.simulator import MadeCamera, make_cameras  # noqa: E402
 from camtrace.types import CamtraceError  # noqa: E402
 
 TOY = Plan(steps=6, batch_real=8, batch_made=8, made_cameras=4, made_photos=4, folds=1, left_out=2)
@@ -138,3 +140,24 @@ def test_a_build_that_was_cut_short_goes_on(tmp_path: Path) -> None:
 def test_unknown_net_is_wrong_usage(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["train", str(tmp_path), "--work", str(tmp_path), "--net", "resnet"])
     assert result.exit_code == 2
+
+
+def test_evaluate_counts_what_the_bundle_says(tmp_path: Path, bundle_folder: Path, cameras: tuple[MadeCamera, ...]) -> None:
+    stranger = make_cameras(3, seed=77)[2]
+    for camera in (*cameras, stranger):
+        write_album(tmp_path / "data" / camera.name.replace(" ", "_"), camera, range(700, 703))
+    (tmp_path / "data" / "Aurora_A100" / "broken.jpg").write_bytes(b"")
+    arguments = ["evaluate", str(tmp_path / "data"), "--bundle", str(bundle_folder), "--to"]
+    figures = json.loads(CliRunner().invoke(app, [*arguments, "json"], catch_exceptions=False).stdout)
+    assert (figures["photos"], figures["not judged"]) == (16, 1)
+    assert set(figures["cameras"]) == {camera.name for camera in cameras}
+    right = sum(row[0] for row in figures["cameras"].values())
+    assert figures["best camera right"][0] == pytest.approx(right / 12)
+    assert right == sum(count for camera, best, count in figures["confusion"] if camera == best)
+    assert sum(count for *_, count in figures["confusion"]) == 12
+    answers = [
+        camtrace.identify(path, bundle=bundle_folder).answer for path in (tmp_path / "data").glob(f"{stranger.make}*{stranger.model}/*")
+    ]
+    assert figures["unknown cameras named"][0] == pytest.approx(sum(answer != "unknown" for answer in answers) / 3)
+    text = CliRunner().invoke(app, [*arguments, "text"], catch_exceptions=False).stdout
+    assert f"{figures['best camera right'][0]:.1%}" in text

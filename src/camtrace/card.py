@@ -88,10 +88,17 @@ def _unknown(manifest: Manifest) -> Iterable[str]:
     unknown = manifest.accuracy["unknown"][manifest.vote]
     yield "## Unknown cameras"
     yield (
-        f"With the threshold that ships, {unknown['unknown named']:.0%} of photos from cameras it does not know are still given a "
-        f"name, and {unknown['known refused']:.0%} of photos from cameras it does know are answered `unknown`: the threshold is set "
-        f"where the two are equal. AUROC of known against unknown: {unknown['auroc']:.2f}. Do not read a name as proof."
+        "An answer is given where the evidence reaches a threshold, set where as many known photos are refused as unknown ones named; "
+        "here each fold is judged by the threshold that the others set."
     )
+    yield _table(
+        ["photos of", "named rightly", "named wrongly", "answered `unknown`"],
+        [
+            ["cameras it knows", *(f"{unknown[f'known {what}']:.0%}" for what in ("named rightly", "named wrongly", "refused"))],
+            ["cameras it does not know", "-", f"{unknown['unknown named']:.0%}", f"{1 - unknown['unknown named']:.0%}"],
+        ],
+    )
+    yield f"AUROC of known against unknown: {unknown['auroc']:.2f}. Do not read a name as proof."
 
 
 def _limits(manifest: Manifest) -> Iterable[str]:

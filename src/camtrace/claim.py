@@ -23,6 +23,11 @@ def agrees(claim: Claim, camera: str) -> bool | None:
     return canonical(f"{claim.make or ''} {claim.model}") == canonical(camera) or canonical(claim.model) == canonical(camera)
 
 
+def camera_of(folder: str) -> str:
+    """The camera whose photos a folder of this name holds: underscores stand for spaces."""
+    return " ".join(folder.replace("_", " ").split()) or folder
+
+
 def canonical(name: str) -> str:
     """A camera's name reduced to what tells it apart: `NIKON CORPORATION NIKON D90` and `Nikon_D90` become `nikond90`."""
     plain = name.casefold().replace("+", " plus ")  # HERO3+ is another camera than HERO3

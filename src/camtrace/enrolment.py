@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from camtrace.bundle import FEATURES, Bundle, Camera, Manifest, check_target, load_bundle, write_bundle
 from camtrace.card import enrolled_card
-from camtrace.claim import canonical
+from camtrace.claim import camera_of, canonical
 from camtrace.classify import Fit, fit_head, head_onnx
 from camtrace.identification import BundleLike, ready
 from camtrace.patches import select_patches
@@ -101,9 +101,8 @@ def find_albums(folder: Path) -> dict[str, list[Path]]:
     subfolders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     albums: dict[str, list[Path]] = {}
     for path in subfolders:
-        name = " ".join(path.name.replace("_", " ").split()) or path.name
         if photos := find_photos(path):
-            albums.setdefault(name, []).extend(photos)  # Nikon_D90 and "Nikon D90" are one camera
+            albums.setdefault(camera_of(path.name), []).extend(photos)  # Nikon_D90 and "Nikon D90" are one camera
     if not albums:
         raise CamtraceError(f"{folder}: no sub-folder with photos in it; expected {folder / 'Make_Model' / 'photo.jpg'}")
     return albums

@@ -74,7 +74,7 @@ def to_text(verdict: Verdict) -> str:
     else:
         lines.append(f"  Camera:      {verdict.answer}")
         lines.append(f"  Evidence:    {first.votes} of {verdict.n_patches} patches vote for it; not yet calibrated into a probability")
-    runners_up = [f"{line.camera} ({line.votes})" for line in verdict.ranking[1 : 1 + _RUNNERS_UP]]
+    runners_up = [f"{line.camera} ({line.votes} of {verdict.n_patches})" for line in verdict.ranking[1 : 1 + _RUNNERS_UP]]
     lines.append(f"  Runners-up:  {', '.join(runners_up)}")
     lines.append(f"  EXIF claims: {_claim_in_words(verdict)}")
     lines.append(f"  Why:         {verdict.reason}")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from camtrace.types import UNKNOWN, Level, Ranked, Votes, VotingWay
 
 WAYS: tuple[VotingWay, ...] = get_args(VotingWay)
-MEANING: dict[VotingWay, str] = {"majority": "share of the votes", "summed": "mean margin over the other cameras"}
+MEANING: dict[VotingWay, str] = {"majority": "share of votes", "summed": "mean margin over the other cameras"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def decide(votes: Votes, cameras: tuple[str, ...], *, way: VotingWay, threshold:
         answer_level="model" if known else "unknown",
         best=best,
         reason=(
-            f"{counts[order[0]]} of {len(votes.labels)} patches vote for {best}; its {MEANING[way]} is {strength:.3f}, "
+            f"{counts[order[0]]} of {len(votes.labels)} patches vote for {best}; ranked by {MEANING[way]}, it reaches {strength:.3f}, "
             f"{'at or above' if known else 'below'} the {threshold:.3f} needed to name a camera"
         ),
         ranking=tuple(Ranked(cameras[index], None, int(counts[index])) for index in order),

@@ -84,7 +84,7 @@ def build(data: Path, out: Path, work: Path, plan: Plan, *, name: str, version: 
         thresholds=thresholds(folds),
         regularisation=plan.c,
         training={
-            "data": f"{len(material.records)} photos of {len(material.names)} cameras, {data.name}",
+            "data": f"{len(material.records)} photos of {len(material.names)} cameras",
             "date": datetime.now(UTC).date().isoformat(),
             **asdict(plan),
         },

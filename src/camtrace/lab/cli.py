@@ -8,8 +8,12 @@ from typing import Annotated
 
 import torch
 import typer
+from tqdm import tqdm
 
+from camtrace.identification import ready
 from camtrace.lab.build import Plan, build, measure
+from camtrace.lab.datasets import read_dataset
+from camtrace.lab.examine import examine, to_text
 from camtrace.lab.nets import NETS
 from camtrace.lab.train import RECIPES
 
@@ -54,3 +58,19 @@ def train(
     plan = Plan(net, recipe, steps, batch_real, batch_made, made_cameras, made_photos, folds, left_out, c, seed)
     figures = measure(data, work, plan) if out is None else build(data, out, work, plan, name=name, version=version, force=force)
     typer.echo(json.dumps(figures, indent=1))
+
+
+@app.command()
+def evaluate(
+    data: Data,
+    bundle: Annotated[Path | None, typer.Option("--bundle", help="Bundle folder; the one that ships if not given.")] = None,
+    to: Annotated[str, typer.Option("--to", help="text or json.")] = "text",
+) -> None:
+    """Ask a bundle about photos whose cameras are known; photos that trained it flatter it."""
+    if to not in ("text", "json"):
+        raise typer.BadParameter(f"--to {to!r} is not one of text, json")
+    records = read_dataset(data)
+    with tqdm(total=len(records), desc="asking", disable=None) as bar:
+        examination = examine(records, ready(bundle), on_photo=lambda _: bar.update())
+    figures = examination.figures()
+    typer.echo(json.dumps(figures, indent=1) if to == "json" else to_text(figures))

@@ -9,6 +9,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+from camtrace.claim import camera_of
 from camtrace.photo import find_photos
 from camtrace.types import CamtraceError
 
@@ -68,7 +69,7 @@ def read_folders(root: Path) -> list[Record]:
     """
     records = []
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        camera = camera_name(folder)
+        camera = camera_of(folder.name)
         for photo in find_photos(folder):
             inner = photo.relative_to(folder).parts
             device = f"{camera}/{inner[0] if len(inner) > 1 else '0'}"
@@ -76,8 +77,3 @@ def read_folders(root: Path) -> list[Record]:
     if not records:
         raise CamtraceError(f"{root}: no photos found; expected {root}/CAMERA/PHOTO or {root}/CAMERA/DEVICE/PHOTO")
     return records
-
-
-def camera_name(folder: Path) -> str:
-    """A folder's name as a camera's: underscores stand for spaces."""
-    return folder.name.replace("_", " ")

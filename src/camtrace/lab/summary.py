@@ -55,7 +55,7 @@ def summarise(records: Sequence[Record], names: Sequence[str], folds: Sequence[F
         },
         "patches": interval(_joined(folds, lambda fold: fold.known.patches_right)),
         "few_shot": {str(n): interval(_joined(folds, lambda fold, n=n: fold.few_shot[n])) for n in folds[0].few_shot},  # type: ignore[misc]
-        "unknown": {way: _unknown(folds, way, thresholds(folds)[way]) for way in WAYS},
+        "unknown": {way: _unknown(folds, way) for way in WAYS},
         "confusions": _confusions(names, cameras, best["summed"]),
         "cameras": {
             names[camera]: [int((best["summed"] == camera)[cameras == camera].sum()), int((cameras == camera).sum())]
@@ -72,13 +72,20 @@ def has_several_devices(records: Sequence[Record]) -> NDArray[np.bool_]:
     return np.array([len(devices[record.camera]) > 1 for record in records])
 
 
-def _unknown(folds: Sequence[Fold], way: VotingWay, threshold: float) -> dict[str, float]:
-    known = [fold.known.strength[way] for fold in folds]
-    foreign = [fold.foreign.strength[way] for fold in folds]
+def _unknown(folds: Sequence[Fold], way: VotingWay) -> dict[str, float]:
+    """What the threshold does, each fold judged by the one that the other folds set (by its own where there is just one)."""
+    parts = []
+    for number, fold in enumerate(folds):
+        threshold = thresholds([*folds[:number], *folds[number + 1 :]] or folds)[way]
+        named, right = fold.known.strength[way] >= threshold, fold.known.best[way] == fold.known.cameras
+        parts.append((named & right, named & ~right, ~named, fold.foreign.strength[way] >= threshold))
+    rightly, wrongly, refused, foreign_named = (float(np.concatenate(side).mean()) for side in zip(*parts, strict=True))
     return {
-        "auroc": float(np.mean([auroc(*pair) for pair in zip(known, foreign, strict=True)])),
-        "known refused": float((np.concatenate(known) < threshold).mean()),
-        "unknown named": float((np.concatenate(foreign) >= threshold).mean()),
+        "auroc": float(np.mean([auroc(fold.known.strength[way], fold.foreign.strength[way]) for fold in folds])),
+        "known named rightly": rightly,
+        "known named wrongly": wrongly,
+        "known refused": refused,
+        "unknown named": foreign_named,
     }
 
 
