@@ -166,19 +166,19 @@ def measure_fold(material: Material, work: Path, plan: Plan, number: int) -> Fol
     )
 
 
-def _cameras(material: Material, tested: dict[str, list[int]]) -> tuple[Camera, ...]:
+def _cameras(material: Material, tested: dict[str, list[Any]]) -> tuple[Camera, ...]:
     several = has_several_devices(material.records)
     cameras = []
     for name in material.names:
         own = [index for index, record in enumerate(material.records) if record.camera == name]
-        right, asked = tested.get(name, (0, 0))
+        share, asked = tested.get(name, (0.0, 0))
         unseen = "devices" if several[own[0]] else "scenes"
         cameras.append(
             Camera(
                 name=name,
                 make=name.split()[0],
                 photos=len(own),
-                accuracy=right / asked if asked else None,
+                accuracy=share if asked else None,
                 tested=asked,
                 protocol=f"photos of {unseen} that the fold had not seen" if asked else "",
             )

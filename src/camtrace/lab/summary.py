@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,34 +34,50 @@ def thresholds(folds: Sequence[Fold]) -> dict[VotingWay, float]:
 
 
 def summarise(records: Sequence[Record], names: Sequence[str], folds: Sequence[Fold]) -> dict[str, Any]:
-    """All folds as plain JSON values: see `camtrace.card` for what each figure means."""
+    """All folds as plain JSON values: see `camtrace.card` for what each figure means.
+
+    A photo that several folds asked about counts once, with the mean of what they said, so that intervals are over photos.
+    """
     several = has_several_devices(records)
-    photos = _joined(folds, lambda fold: fold.known.photos)
-    cameras = _joined(folds, lambda fold: fold.known.cameras)
-    makers = np.array([name.split()[0] for name in names])
-    best = {way: _joined(folds, lambda fold, way=way: fold.known.best[way]) for way in WAYS}  # type: ignore[misc]
+    cameras_of, makers = _joined(folds, "cameras"), np.array([name.split()[0] for name in names])
+    photos = np.unique(_joined(folds, "photos"))
+    cameras = np.array([names.index(records[photo].camera) for photo in photos])
+    best = {way: np.concatenate([fold.known.best[way] for fold in folds]) for way in WAYS}
+    right = {way: _once_a_photo(folds, best[way] == cameras_of) for way in WAYS}
     return {
         "tested": len(photos),
         "foreign": sum(len(fold.foreign.photos) for fold in folds),
         "left_out": sorted({names[camera] for fold in folds for camera in np.unique(fold.foreign.cameras)}),
         "photos": {
             way: {
-                "all": interval(best[way] == cameras),
-                "unseen device": interval((best[way] == cameras)[several[photos]]),
-                "unseen scene": interval((best[way] == cameras)[~several[photos]]),
-                "maker": interval(makers[best[way]] == makers[cameras]),
+                "all": interval(right[way]),
+                "unseen device": interval(right[way][several[photos]]),
+                "unseen scene": interval(right[way][~several[photos]]),
+                "maker": interval(_once_a_photo(folds, makers[best[way]] == makers[cameras_of])),
             }
             for way in WAYS
         },
-        "patches": interval(_joined(folds, lambda fold: fold.known.patches_right)),
-        "few_shot": {str(n): interval(_joined(folds, lambda fold, n=n: fold.few_shot[n])) for n in folds[0].few_shot},  # type: ignore[misc]
+        "patches": interval(_once_a_photo(folds, _joined(folds, "patches_right"))),
+        "few_shot": {str(n): interval(np.concatenate([fold.few_shot[n] for fold in folds])) for n in folds[0].few_shot},
         "unknown": {way: _unknown(folds, way) for way in WAYS},
-        "confusions": _confusions(names, cameras, best["summed"]),
+        "confusions": _confusions(names, cameras_of, best["summed"]),
         "cameras": {
-            names[camera]: [int((best["summed"] == camera)[cameras == camera].sum()), int((cameras == camera).sum())]
+            names[camera]: [float(right["summed"][cameras == camera].mean()), int((cameras == camera).sum())]
             for camera in np.unique(cameras)
         },
     }
+
+
+def _joined(folds: Sequence[Fold], part: str) -> NDArray[Any]:
+    """One part of `Judged` over the test photos of all folds, one after the other."""
+    return np.concatenate([getattr(fold.known, part) for fold in folds])
+
+
+def _once_a_photo(folds: Sequence[Fold], values: NDArray[Any]) -> NDArray[np.float64]:
+    """Values as `_joined` orders them -> the mean for each photo, in the order of `np.unique`."""
+    _, index, asked = np.unique(_joined(folds, "photos"), return_inverse=True, return_counts=True)
+    mean: NDArray[np.float64] = np.bincount(index, weights=values) / asked
+    return mean
 
 
 def has_several_devices(records: Sequence[Record]) -> NDArray[np.bool_]:
@@ -94,7 +110,3 @@ def _confusions(names: Sequence[str], cameras: NDArray[np.int64], best: NDArray[
     wrong, counts = np.unique(np.stack([cameras, best])[:, cameras != best], axis=1, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:_COMMONEST]
     return [[names[wrong[0, index]], names[wrong[1, index]], int(counts[index])] for index in order]
-
-
-def _joined(folds: Sequence[Fold], part: Callable[[Fold], NDArray[Any]]) -> NDArray[Any]:
-    return np.concatenate([part(fold) for fold in folds])
