@@ -23,7 +23,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def photos() -> dict[str, list[Path]]:
-    """Ten photos to teach and five to ask of each camera; these from other scenes where the camera has several."""
+    """Ten photos to teach and five to ask of each camera, first and last by scene. The shipped network was trained on all of them."""
     rows = defaultdict(list)
     with (SHARED / "photos.csv").open(newline="", encoding="utf-8") as stream:
         for row in csv.DictReader(stream):

@@ -32,7 +32,8 @@ def enrolled_card(manifest: Manifest, base: BundleId, warnings: Sequence[str]) -
     sections = [
         f"# {manifest.name}",
         f"Enrolled on the features of {base.name} {base.version}; {len(manifest.cameras)} cameras. A photo from any other camera "
-        "should be answered `unknown`, and sometimes is not: see `thresholds` in the manifest.",
+        "should be answered `unknown`, and sometimes is not: see `thresholds` in the manifest. Figures of cameras that came with the "
+        "base are those measured there.",
         "\n".join(f"- Warning: {warning}" for warning in warnings),
         _camera_table(manifest.cameras),
     ]
@@ -78,8 +79,9 @@ def _few_shot(manifest: Manifest) -> Iterable[str]:
     yield "## Cameras it was never trained on, enrolled from a few photos"
     yield _table(["photos each", "other photos named rightly"], ([n, _share(row)] for n, row in figures["few_shot"].items()))
     yield (
-        f"{len(figures['left_out'])} cameras, {manifest.training['left_out']} at a time, only the SVMs fitted. They have one or two "
-        "scenes each in the data, so their reference and questioned photos share these: "
+        f"{len(figures['left_out'])} cameras, {manifest.training['left_out']} at a time, only the SVMs fitted. They are those "
+        "with the fewest devices (or scenes, where there is one device) in the data, and their reference and "
+        "questioned photos may share these: "
         f"{', '.join(figures['left_out'])}."
     )
 

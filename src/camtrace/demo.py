@@ -83,12 +83,12 @@ def _print_table(verdicts: dict[str, list[Verdict]], names: list[str], echo: Ech
         note = "" if camera in names else "  <- never enrolled: unknown is right"
         echo(f"{camera:<{width}}" + "".join(f"{count or '.':>9}" for count in counts) + note)
     right = np.mean([verdict.best == camera for camera in names for verdict in verdicts[camera]])
-    named = [verdict for camera in names for verdict in verdicts[camera] if verdict.answer != UNKNOWN]
-    wrong = sum(verdict.answer != camera for camera in names for verdict in verdicts[camera] if verdict in named)
+    named = sum(verdict.answer != UNKNOWN for camera in names for verdict in verdicts[camera])
+    wrong = sum(verdict.answer not in (UNKNOWN, camera) for camera in names for verdict in verdicts[camera])
     strangers = [verdict for camera, given in verdicts.items() if camera not in names for verdict in given]
     kept_silent = sum(verdict.answer == UNKNOWN for verdict in strangers)
     echo(
-        f"\nBest camera right: {right:.0%} of {len(names) * QUESTIONED_PHOTOS} photos. Named: {len(named)}, wrongly: {wrong}. "
+        f"\nBest camera right: {right:.0%} of {len(names) * QUESTIONED_PHOTOS} photos. Named: {named}, wrongly: {wrong}. "
         f"Photos of the stranger answered unknown: {kept_silent} of {len(strangers)}."
     )
     return float(right)

@@ -149,8 +149,8 @@ def _join(old: References | None, taught: Taught, names: list[str]) -> Reference
 def _manifest(base: Bundle, name: str, old: Iterable[Camera], taught: Taught, names: list[str], fit: Fit) -> Manifest:
     """The new bundle's manifest.
 
-    Thresholds and accuracy come from the cameras taught now: the network never saw these, so they behave as cameras do that nobody
-    has taught it; the base's own cameras would flatter it.
+    Thresholds and accuracy come from the cameras taught now, which are mostly new to the network; the base's own, whose photos
+    trained it, would flatter it.
     """
     cameras = {camera.name: camera for camera in old}
     for camera, photos in taught.items():

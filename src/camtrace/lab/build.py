@@ -25,9 +25,9 @@ from camtrace.classify import fit_duels, head_onnx
 from camtrace.lab import evaluate
 from camtrace.lab.datasets import Record, read_dataset
 from camtrace.lab.nets import NETS, PatchCNN, export_onnx
-from camtrace.lab.protocols import Split, device_or_scene_of, splits_by_device_and_scene
+from camtrace.lab.protocols import Split, device_or_scene_of, has_several_devices, splits_by_device_and_scene
 from camtrace.lab.store import PatchStore, cache_made, cache_photos
-from camtrace.lab.summary import Fold, has_several_devices, summarise, thresholds
+from camtrace.lab.summary import Fold, summarise, thresholds
 from camtrace.lab.train import RECIPES, Net, make_source, train
 from camtrace.photo import read_photo
 from camtrace.simulator import JpegTables, make_cameras

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from camtrace.lab.datasets import Record
 from camtrace.types import CamtraceError
@@ -29,12 +30,18 @@ class Split:
     left_out: tuple[int, ...]
 
 
-def device_or_scene_of(records: Sequence[Record]) -> list[str]:
-    """What must not be shared, per record: the device where its camera has several, else the scene."""
-    devices = defaultdict(set)
+def has_several_devices(records: Sequence[Record]) -> NDArray[np.bool_]:
+    """(n_records,) whether the record's camera is there with more than one device."""
+    devices: dict[str, set[str]] = defaultdict(set)
     for record in records:
         devices[record.camera].add(record.device)
-    return [record.device if len(devices[record.camera]) > 1 else f"{record.camera}/{record.scene}" for record in records]
+    return np.array([len(devices[record.camera]) > 1 for record in records])
+
+
+def device_or_scene_of(records: Sequence[Record]) -> list[str]:
+    """What must not be shared, per record: the device where its camera has several, else the scene."""
+    several = has_several_devices(records)
+    return [record.device if many else f"{record.camera}/{record.scene}" for record, many in zip(records, several, strict=True)]
 
 
 def splits_by_device_and_scene(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from camtrace.classify import equal_error_threshold
 from camtrace.lab.datasets import Record
 from camtrace.lab.evaluate import Judged, auroc, interval
+from camtrace.lab.protocols import has_several_devices
 from camtrace.types import VotingWay
 from camtrace.vote import WAYS
 
@@ -78,14 +79,6 @@ def _once_a_photo(folds: Sequence[Fold], values: NDArray[Any]) -> NDArray[np.flo
     _, index, asked = np.unique(_joined(folds, "photos"), return_inverse=True, return_counts=True)
     mean: NDArray[np.float64] = np.bincount(index, weights=values) / asked
     return mean
-
-
-def has_several_devices(records: Sequence[Record]) -> NDArray[np.bool_]:
-    """(n_records,) whether the record's camera is there with more than one device."""
-    devices: dict[str, set[str]] = {}
-    for record in records:
-        devices.setdefault(record.camera, set()).add(record.device)
-    return np.array([len(devices[record.camera]) > 1 for record in records])
 
 
 def _unknown(folds: Sequence[Fold], way: VotingWay) -> dict[str, float]:
