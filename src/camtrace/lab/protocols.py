@@ -1,107 +1,327 @@
-"""Which photos may teach and which may ask: splits that share neither device nor scene (Bondi et al. 2017, section IV-A).
+"""How splits are drawn: the protocols by name in PROTOCOLS (Bondi et al. 2017, section IV-A); what a split promises is in `splits`.
 
-A random split of photos leaves the same scene, lit the same way, on both sides, and flatters every method; it is not offered
-here. Cameras with one device and one scene cannot be tested honestly in a closed set: they teach, or are left out whole.
+All protocols but "device-or-scene" and "random-patch" follow one rule. It fits sets where all devices shot the same scenes (Dresden,
+FloreView, FODB) as well as photos from many owners, where each device has scenes of its own; nobody has to say which it is:
+
+1. every device may be on some sides: a device held out on one, the only device of a camera on all that the protocol allows;
+2. every scene is on one side, drawn by the SHARES of photos among the sides where its devices may be; a scene of one camera is
+   drawn within that camera, the others all together, and what was asked about least comes first;
+3. a photo is on the side of its scene if its device may be there, and on none otherwise;
+4. photos of a camera that has none to train on are not asked about.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from camtrace.lab.datasets import Record
+from camtrace.lab.device_or_scene import LEFT_OUT_PHOTOS, splits_by_device_and_scene
+from camtrace.lab.splits import (
+    LEAKY,
+    Side,
+    Split,
+    check_disjoint,
+    check_split,
+    device_or_scene_of,
+    has_several_devices,
+    load_splits,
+    save_splits,
+)
 from camtrace.types import CamtraceError
 
-LEFT_OUT_PHOTOS = 18
-LEFT_OUT_GROUPS = 2
-"""A camera left out needs enough photos for enrolling it and for asking, and is little missed where it had few scenes anyway."""
+__all__ = [
+    "LEAKY",
+    "PROTOCOLS",
+    "SHARES",
+    "Split",
+    "check_disjoint",
+    "check_split",
+    "device_or_scene_of",
+    "draw_device",
+    "draw_device_scene",
+    "draw_leave_cameras_out",
+    "draw_random_patch",
+    "draw_random_photo",
+    "draw_scene",
+    "has_several_devices",
+    "load_splits",
+    "patch_side",
+    "save_splits",
+    "splits_by_device_and_scene",
+]
+
+SHARES = (0.75, 0.12, 0.13)
+"""Of the photos that may be on all sides: train, validation, test. As the paper's 62, 10 and 11 of 83 scenes."""
+
+TRIES = 20
+"""Draws before a split counts as impossible: in a small set a device may never have shot the scenes drawn."""
+
+_MOST: dict[Side, float] = {"left_out": 0.6, "test": 0.6, "validation": 0.8}
+"""Of the photos of a group, held out up to and with this side, so that something is left to learn from."""
+
+_ORDER: tuple[Side, ...] = ("train", "left_out", "test", "validation")
+
+
+def draw_device_scene(
+    records: Sequence[Record],
+    *,
+    count: int,
+    seed: int,
+    shares: tuple[float, float, float] = SHARES,
+    single_device: Literal["scenes", "train-only"] = "scenes",
+    validation_device: bool = True,
+) -> list[Split]:
+    """Draw `count` splits as the paper does: asked are devices never seen, in scenes never seen.
+
+    One device of every camera that has several is held out for the test and, where there are three, another one for validation
+    (`validation_device=False`: validate on the devices that train, in other scenes). A camera with one device is asked about
+    unseen scenes only, or not at all (`single_device`): report the two apart, `has_several_devices` tells them.
+
+    Raises
+    ------
+    CamtraceError
+        No such split is possible; the message says what is missing.
+    """
+    if single_device not in ("scenes", "train-only"):
+        raise CamtraceError(f'single_device {single_device!r}; expected "scenes" or "train-only"')
+    rule = _Rule(
+        protocol="device-scene",
+        scenes=[record.scene for record in records],
+        shares=shares,
+        one_device=("test", "validation") if validation_device else ("test",),
+        free=("train", "validation", "test") if single_device == "scenes" else ("train", "validation"),
+        wanted="a camera with several devices" + (" or several scenes" if single_device == "scenes" else ""),
+    )
+    return _draw_splits(records, rule, count=count, seed=seed)
+
+
+def draw_device(
+    records: Sequence[Record], *, count: int, seed: int, shares: tuple[float, float, float] = SHARES, validation_device: bool = True
+) -> list[Split]:
+    """Draw `count` splits that ask about devices never seen, in scenes that may have been seen; errors as `draw_device_scene`.
+
+    A camera with one device only trains and validates. Validation takes scenes of the training devices where no device can be
+    spared.
+    """
+    rule = _Rule(
+        protocol="device",
+        scenes=[f"{record.device}\n{record.scene}" for record in records],  # another device's photos of a scene are another scene
+        shares=shares,
+        one_device=("test", "validation") if validation_device else ("test",),
+        free=("train", "validation"),
+        wanted="a camera with several devices",
+    )
+    return _draw_splits(records, rule, count=count, seed=seed)
+
+
+def draw_scene(records: Sequence[Record], *, count: int, seed: int, shares: tuple[float, float, float] = SHARES) -> list[Split]:
+    """Draw `count` splits that ask about scenes never seen, by devices that may have been seen; errors as `draw_device_scene`."""
+    scenes = [record.scene for record in records]
+    rule = _Rule(protocol="scene", scenes=scenes, shares=shares, wanted="a camera with several scenes")
+    return _draw_splits(records, rule, count=count, seed=seed)
+
+
+def draw_random_photo(records: Sequence[Record], *, count: int, seed: int, shares: tuple[float, float, float] = SHARES) -> list[Split]:
+    """Draw `count` LEAKY splits: photos at random within each camera, scenes and devices on all sides."""
+    photos = [record.path.as_posix() for record in records]
+    rule = _Rule(protocol="random-photo", scenes=photos, shares=shares, wanted="a camera with several photos")
+    return _draw_splits(records, rule, count=count, seed=seed)
+
+
+def draw_random_patch(records: Sequence[Record], *, count: int, seed: int) -> list[Split]:
+    """`count` LEAKY splits with every photo on both sides, as the second paper's: its patches are dealt out by `patch_side`."""
+    every = tuple(range(len(records)))
+    return [Split(every, (), every, (), "random-patch", seed, number) for number in range(count)]
+
+
+def patch_side(n_patches: int, *, seed: int, share: float, number: int = 0) -> NDArray[np.bool_]:
+    """(n_patches,) which patches of a "random-patch" split are asked about: `share` of them at random, the others teach.
+
+    One call deals out all patches of a store, with the split's `seed` and `number`. To validate, deal out the patches that teach
+    once more with another seed.
+    """
+    if not 0 < share < 1:
+        raise CamtraceError(f"a share of {share} of the patches leaves one side empty; expected a number between 0 and 1")
+    asked = np.arange(n_patches) < round(share * n_patches)
+    return np.random.default_rng([seed, number]).permutation(asked)
+
+
+def draw_leave_cameras_out(
+    records: Sequence[Record], *, count: int, seed: int, left_out: int = 10, shares: tuple[float, float, float] = SHARES
+) -> list[Split]:
+    """Draw `count` splits for transfer: `left_out` cameras stay unseen, the others train and validate; nothing is tested.
+
+    Cameras with fewer than LEFT_OUT_PHOTOS photos always train. Scenes that cameras on both sides shot are dealt out too, the third
+    of the `shares` to the cameras left out, so that no scene is on two sides; in a set where all cameras shot the same scenes they
+    so keep that share of their photos. Errors as `draw_device_scene`.
+    """
+    if left_out < 1:
+        raise CamtraceError(f"protocol leave-cameras-out: {left_out} cameras to leave out; expected 1 or more")
+    rule = _Rule(
+        protocol="leave-cameras-out",
+        scenes=[record.scene for record in records],
+        shares=shares,
+        one_device=("validation",),
+        free=("train", "validation"),
+        left_out=left_out,
+        wanted=f"{left_out} cameras to leave out, with {LEFT_OUT_PHOTOS} photos or more, and at least two others",
+    )
+    return _draw_splits(records, rule, count=count, seed=seed)
 
 
 @dataclass(frozen=True)
-class Split:
-    """Indices of records: to train on, to test on, and those of cameras left out whole (for transfer and unknown)."""
+class _Rule:
+    """What a protocol holds together, and where its devices may be."""
 
-    train: tuple[int, ...]
-    test: tuple[int, ...]
-    left_out: tuple[int, ...]
-
-
-def has_several_devices(records: Sequence[Record]) -> NDArray[np.bool_]:
-    """(n_records,) whether the record's camera is there with more than one device."""
-    devices: dict[str, set[str]] = defaultdict(set)
-    for record in records:
-        devices[record.camera].add(record.device)
-    return np.array([len(devices[record.camera]) > 1 for record in records])
+    protocol: str
+    scenes: Sequence[str]  # (n_records,) what is on one side as a whole
+    shares: tuple[float, float, float]
+    wanted: str  # what the set must have, for the message
+    one_device: tuple[Side, ...] = ()  # each takes one device of every camera that can spare one
+    free: tuple[Side, ...] = ("train", "validation", "test")  # for the other devices, but for sides that took one of this camera
+    left_out: int = 0
 
 
-def device_or_scene_of(records: Sequence[Record]) -> list[str]:
-    """What must not be shared, per record: the device where its camera has several, else the scene."""
-    several = has_several_devices(records)
-    return [record.device if many else f"{record.camera}/{record.scene}" for record, many in zip(records, several, strict=True)]
-
-
-def splits_by_device_and_scene(
-    records: Sequence[Record], *, count: int, seed: int, left_out: int = 0, test_share: float = 0.3
-) -> list[Split]:
-    """`count` splits that each leave out other cameras whole, and hold out about `test_share` of the rest by device, or by scene.
-
-    The cameras left out are those with the fewest devices and scenes, which can hardly be tested otherwise. A photo that would
-    train on a scene of the other two sides is dropped.
-    """
+def _draw_splits(records: Sequence[Record], rule: _Rule, *, count: int, seed: int) -> list[Split]:
+    """Splits one after the other: the first of many are the same as few."""
+    if min(rule.shares) < 0 or min(rule.shares[0], rule.shares[2]) <= 0 or not abs(sum(rule.shares) - 1) < 1e-6:
+        raise CamtraceError(f"shares {rule.shares}; expected those of train, validation (may be 0) and test, with the sum 1")
     rng = np.random.default_rng(seed)
-    groups: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for index, (record, group) in enumerate(zip(records, device_or_scene_of(records), strict=True)):
-        groups[record.camera][group].append(index)
-    rare = [
-        camera
-        for camera in rng.permutation(sorted(groups))
-        if len(groups[camera]) <= LEFT_OUT_GROUPS and len(_flat(groups[camera])) >= LEFT_OUT_PHOTOS
-    ]
-    if len(rare) < count * left_out:
+    splits: list[Split] = []
+    for number in range(count):
+        drawn = (_draw_sides(records, rule, splits, rng) for _ in range(TRIES))
+        sides = next((sides for sides in drawn if _is_complete(records, rule, sides)), None)
+        if sides is None:
+            raise CamtraceError(f"protocol {rule.protocol}: no split has photos on all sides; {_missing(records, rule)}")
+        split = Split(**{side: tuple(sides[side]) for side in _ORDER}, protocol=rule.protocol, seed=seed, number=number)
+        check_split(records, split)
+        splits.append(split)
+    return splits
+
+
+def _is_complete(records: Sequence[Record], rule: _Rule, sides: Mapping[Side, list[int]]) -> bool:
+    out = {records[index].camera for index in sides["left_out"]}
+    return bool(sides["train"]) and len(out) == rule.left_out and bool(rule.left_out or sides["test"])
+
+
+def _missing(records: Sequence[Record], rule: _Rule) -> str:
+    cameras = {record.camera for record in records}
+    devices, scenes = (
+        Counter(camera for camera, _ in pairs)
+        for pairs in ({(record.camera, record.device) for record in records}, {(record.camera, record.scene) for record in records})
+    )
+    return (
+        f"wanted {rule.wanted}; found {len(records)} photos of {len(cameras)} cameras, {sum(n > 1 for n in devices.values())} of them "
+        f"with several devices and {sum(n > 1 for n in scenes.values())} with several scenes"
+    )
+
+
+def _draw_sides(records: Sequence[Record], rule: _Rule, before: Sequence[Split], rng: np.random.Generator) -> dict[Side, list[int]]:
+    """One draw: the records on each side. `before` are the splits drawn already."""
+    may = _sides_of_devices(records, rule, before, rng)
+    on = _sides_of_scenes(records, rule, may, _turns(before, rule.scenes), rng)
+    sides: dict[Side, list[int]] = {side: [] for side in _ORDER}
+    for index, (record, scene) in enumerate(zip(records, rule.scenes, strict=True)):
+        if on[scene] in may[record.device]:
+            sides[on[scene]].append(index)
+    taught = {records[index].camera for index in sides["train"]}
+    asked: tuple[Side, ...] = ("test", "validation")
+    return sides | {side: [index for index in sides[side] if records[index].camera in taught] for side in asked}
+
+
+def _sides_of_devices(
+    records: Sequence[Record], rule: _Rule, before: Sequence[Split], rng: np.random.Generator
+) -> dict[str, tuple[Side, ...]]:
+    """The sides that each device may be on."""
+    cameras: dict[str, Counter[str]] = defaultdict(Counter)
+    for record in records:
+        cameras[record.camera][record.device] += 1
+    out = _cameras_out(cameras, rule, _turns(before, [record.camera for record in records]), rng)
+    turns = _turns(before, [record.device for record in records])
+    may: dict[str, tuple[Side, ...]] = {}
+    for camera, devices in sorted(cameras.items()):
+        if camera in out:
+            may |= dict.fromkeys(devices, ("left_out",))
+            continue
+        held = _hold_out(devices, {side: 0.0 for side in rule.one_device if side != "validation" or rule.shares[1]}, turns, rng)
+        rest = tuple(side for side in rule.free if side not in held.values())
+        may |= {device: (held[device],) if device in held else rest for device in devices}
+    return may
+
+
+def _cameras_out(cameras: Mapping[str, Counter[str]], rule: _Rule, turns: Counter[str], rng: np.random.Generator) -> list[str]:
+    if not rule.left_out:
+        return []
+    enough = [camera for camera, devices in cameras.items() if devices.total() >= LEFT_OUT_PHOTOS]
+    if len(enough) < rule.left_out or len(cameras) < rule.left_out + 2:
         raise CamtraceError(
-            f"{count} splits want {count * left_out} cameras to leave out; {len(rare)} have {LEFT_OUT_PHOTOS} photos or more "
-            f"and at most {LEFT_OUT_GROUPS} devices or scenes"
+            f"protocol {rule.protocol}: wanted {rule.wanted}; found {len(cameras)} cameras, {len(enough)} of them with so many photos"
         )
-    order = sorted(rare, key=lambda camera: len(groups[camera]))[: count * left_out]
-    return [_split(records, groups, set(order[k::count]), rng, test_share) for k in range(count)]
+    return _in_turn(enough, turns, rng)[: rule.left_out]
 
 
-def _split(
-    records: Sequence[Record], groups: dict[str, dict[str, list[int]]], aside: set[str], rng: np.random.Generator, share: float
-) -> Split:
-    test = [index for camera in sorted(set(groups) - aside) for index in _hold_out(groups[camera], rng, share)]
-    left_out = [index for camera in sorted(aside) for index in _flat(groups[camera])]
-    asked = {*test, *left_out}
-    scenes = {records[index].scene for index in asked}
-    train = [index for index, record in enumerate(records) if index not in asked and record.scene not in scenes]
-    check_disjoint(records, train, test)
-    return Split(tuple(train), tuple(sorted(test)), tuple(sorted(left_out)))
+def _sides_of_scenes(
+    records: Sequence[Record], rule: _Rule, may: Mapping[str, tuple[Side, ...]], turns: Counter[str], rng: np.random.Generator
+) -> dict[str, Side]:
+    """The side of each scene."""
+    cameras: dict[str, set[str]] = defaultdict(set)
+    possible: dict[str, set[Side]] = defaultdict(set)
+    for record, scene in zip(records, rule.scenes, strict=True):
+        cameras[scene].add(record.camera)
+        possible[scene].update(may[record.device])
+    photos = Counter(rule.scenes)
+    groups: dict[tuple[str, tuple[Side, ...]], dict[str, int]] = defaultdict(dict)
+    for scene, own in cameras.items():
+        camera = next(iter(own)) if len(own) == 1 else ""
+        groups[camera, tuple(side for side in _ORDER if side in possible[scene])][scene] = photos[scene]
+    _, validation, asked = rule.shares
+    share = {"validation": validation, "test": asked, "left_out": asked}
+    on: dict[str, Side] = {}
+    for (_, (rest, *held)), sizes in sorted(groups.items()):
+        on |= dict.fromkeys(sizes, rest) | _hold_out(sizes, {side: share[side] for side in held if share[side]}, turns, rng)
+    return on
 
 
-def check_disjoint(records: Sequence[Record], train: Sequence[int], test: Sequence[int]) -> None:
-    """Raise CamtraceError where a photo, scene, or device of a camera with several devices is on both sides."""
-    groups = device_or_scene_of(records)
-    for what, key in (("photo", lambda i: records[i].path), ("scene", lambda i: records[i].scene), ("device", lambda i: groups[i])):
-        shared = {key(index) for index in train} & {key(index) for index in test}
-        if shared:
-            raise CamtraceError(f"train and test share the {what} {sorted(map(str, shared))[0]} and {len(shared) - 1} more")
-
-
-def _hold_out(groups: dict[str, list[int]], rng: np.random.Generator, share: float) -> list[int]:
-    """Whole groups, in random order, until `share` of the photos is reached; the camera keeps at least 40 % to learn from."""
-    photos = len(_flat(groups))
-    held: list[int] = []
-    for name in rng.permutation(sorted(groups)):
-        if len(held) + len(groups[name]) <= 0.6 * photos:
-            held += groups[name]
-        if len(held) >= share * photos:
-            break
+def _hold_out(sizes: Mapping[str, int], shares: Mapping[Side, float], turns: Counter[str], rng: np.random.Generator) -> dict[str, Side]:
+    """Some names to each side in turn, until it has its share of the photos; a share of 0 is one name."""
+    order = _in_turn(list(sizes), turns, rng)
+    total, used = sum(sizes.values()), 0
+    held: dict[str, Side] = {}
+    for side, share in shares.items():
+        start = used
+        for name in order:
+            if name not in held and used + sizes[name] <= _MOST[side] * total:
+                held[name] = side
+                used += sizes[name]
+                if used - start >= share * total:
+                    break
     return held
 
 
-def _flat(groups: dict[str, list[int]]) -> list[int]:
-    return [index for members in groups.values() for index in members]
+def _in_turn(names: Sequence[str], turns: Counter[str], rng: np.random.Generator) -> list[str]:
+    """Names in random order, those that had fewer turns first."""
+    order: list[str] = rng.permutation(sorted(names)).tolist()
+    return sorted(order, key=lambda name: turns[name])
+
+
+def _turns(splits: Sequence[Split], names: Sequence[str]) -> Counter[str]:
+    """In how many splits photos with each name were asked about; `names` is (n_records,)."""
+    return Counter(name for split in splits for name in {names[index] for index in (*split.test, *split.left_out)})
+
+
+PROTOCOLS: dict[str, Callable[..., list[Split]]] = {
+    "device-scene": draw_device_scene,
+    "device": draw_device,
+    "scene": draw_scene,
+    "leave-cameras-out": draw_leave_cameras_out,
+    "device-or-scene": splits_by_device_and_scene,
+    "random-photo": draw_random_photo,
+    "random-patch": draw_random_patch,
+}
+"""Protocol -> function(records, *, count, seed, and options of its own) -> splits; those in LEAKY flatter."""
