@@ -57,11 +57,12 @@ def enroll(
     Raises
     ------
     CamtraceError
-        There is nothing to teach, `only` with fewer than two cameras, or `out` exists and `force` was not given.
+        There is nothing to teach, `only` with fewer than two cameras, a base without reference features and not `only`, or `out`
+        exists and `force` was not given.
     """
     base, target = ready(bundle), Path(out)
     check_target(target, force=force)
-    old = () if only else base.manifest.cameras
+    old, joined = ((), None) if only else (base.manifest.cameras, _references(base))
     albums = _as_known(find_albums(Path(folder)), old)
     taught, failures = _teach(base, albums, on_photo)
     if not taught:
@@ -70,10 +71,10 @@ def enroll(
         raise CamtraceError(f"{folder}: {len(taught)} camera with usable photos, --only needs at least 2 to tell apart")
     names = [camera.name for camera in old]
     names += [name for name in taught if name not in names]
-    references = _join(None if only else base.references(), taught, names)
+    references = _join(joined, taught, names)
     fit = fit_head(references, len(names))
     manifest = _manifest(base, target.name, old, taught, names, fit)
-    warnings = tuple(_warn(taught, len(names)))
+    warnings = tuple(_warn(taught, manifest))
     write_bundle(
         target,
         manifest,
@@ -86,12 +87,25 @@ def enroll(
     return Enrolment(load_bundle(target), {name: len(photos) for name, photos in taught.items()}, failures, warnings)
 
 
-def _warn(taught: Taught, n_cameras: int) -> Iterator[str]:
+def _warn(taught: Taught, manifest: Manifest) -> Iterator[str]:
     for name, photos in taught.items():
         if len(photos) < FEW_PHOTOS:
             yield f"{name}: {len(photos)} photo{'s' if len(photos) > 1 else ''}, at least {FEW_PHOTOS} are better"
-    if n_cameras == 2:
+    if len(manifest.cameras) == 2:
         yield "with two cameras there is no telling what an unknown one looks like: one of the two is always named"
+    if licence := manifest.training.get("licence"):
+        yield licence
+
+
+def _references(base: Bundle) -> References:
+    """The features that new ones join; imported weights come without any."""
+    references = base.references()
+    if not len(references.features):
+        raise CamtraceError(
+            f"{base.id.name} {base.id.version}: this bundle came without reference features, so no camera can join those it knows; "
+            "use --only to make a bundle of just the new ones"
+        )
+    return references
 
 
 def find_albums(folder: Path) -> dict[str, list[Path]]:
@@ -164,6 +178,7 @@ def _manifest(base: Bundle, name: str, old: Iterable[Camera], taught: Taught, na
             protocol=PROTOCOL if len(judged.right) else "",
         )
     judged = fit.held_out.of([names.index(camera) for camera in taught])
+    terms = {key: value for key, value in base.manifest.training.items() if key == "licence"}  # of the network, which stays
     return replace(
         base.manifest,
         name=name,
@@ -172,6 +187,10 @@ def _manifest(base: Bundle, name: str, old: Iterable[Camera], taught: Taught, na
         thresholds=(judged if len(judged.right) else fit.held_out).thresholds(),
         regularisation=fit.regularisation,
         calibration=None,
-        training={"base": {"name": base.id.name, "version": base.id.version}, "enrolled": {n: len(p) for n, p in taught.items()}},
+        training={
+            "base": {"name": base.id.name, "version": base.id.version},
+            "enrolled": {n: len(p) for n, p in taught.items()},
+            **terms,
+        },
         accuracy={"protocol": PROTOCOL, "photos": len(judged.right), "right": int(judged.right.sum())},
     )
