@@ -135,7 +135,7 @@ def test_number_of_patches_is_honoured(bundle: camtrace.Bundle, cameras: tuple[M
 def test_way_of_voting(bundle: camtrace.Bundle, photo: Path) -> None:
     reasons = {way: camtrace.identify(photo, bundle=bundle, vote=way).reason for way in WAYS}
     assert "share of the votes" in reasons["majority"]
-    assert "mean margin" in reasons["summed"]
+    assert "mean score" in reasons["summed"]
     assert camtrace.identify(photo, bundle=bundle).reason == reasons[bundle.manifest.vote]
 
 

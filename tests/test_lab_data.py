@@ -1,4 +1,4 @@
-"""The lab's readers, splits and patch caches, on made photos."""
+"""The lab's readers and patch caches, on made photos."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from camtrace.lab.datasets import Record, read_dataset
-from camtrace.lab.protocols import check_disjoint, device_or_scene_of, splits_by_device_and_scene
+from camtrace.lab.datasets import read_dataset
+from camtrace.lab.protocols import device_or_scene_of
 from camtrace.types import CamtraceError
 from lab_helpers import make_dataset
 
@@ -16,25 +16,15 @@ pytest.importorskip("torch", reason="the lab needs PyTorch: pip install 'camtrac
 pytestmark = pytest.mark.lab
 
 from camtrace.lab.evaluate import embed, interval, of_photos  # noqa: E402
-from camtrace.lab.nets import TraceNet  # noqa: E402
+from camtrace.lab.methods.trace_net import TraceNet  # noqa: E402
+from camtrace.lab.sources import make_source  # noqa: E402
 from camtrace.lab.store import cache_made, cache_photos  # noqa: E402
-from camtrace.lab.train import make_source  # noqa: E402
 from camtrace.simulator import make_cameras  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_dataset(tmp_path_factory.mktemp("data"))
-
-
-def _records(cameras: int, devices: int, scenes: int, photos: int) -> list[Record]:
-    return [
-        Record(Path(f"{c}/{d}/{s}/{p}.jpg"), f"Make C{c}", f"Make C{c}/d{d}", f"o{c}{d}s{s}")
-        for c in range(cameras)
-        for d in range(devices)
-        for s in range(scenes)
-        for p in range(photos)
-    ]
 
 
 def test_manifest_and_folders_are_read(manifest: Path) -> None:
@@ -63,42 +53,6 @@ def test_faulty_manifests_say_what_is_wrong(tmp_path: Path) -> None:
         faulty.write_text(text, "utf-8")
         with pytest.raises(CamtraceError, match=message):
             read_dataset(faulty)
-
-
-@pytest.mark.parametrize(("devices", "scenes"), [(3, 2), (1, 5)])
-def test_splits_share_neither_device_nor_scene(devices: int, scenes: int) -> None:
-    records = _records(6, devices, scenes, 4)
-    groups = device_or_scene_of(records)
-    for split in splits_by_device_and_scene(records, count=3, seed=1):
-        assert split.test
-        assert not {groups[i] for i in split.train} & {groups[i] for i in split.test}
-        assert not {records[i].scene for i in split.train} & {records[i].scene for i in split.test}
-        assert {records[i].camera for i in split.test} <= {records[i].camera for i in split.train}
-
-
-def test_cameras_left_out_are_nowhere_else_and_differ_between_splits() -> None:
-    records = _records(4, 3, 1, 8) + [
-        Record(Path(f"single{c}/{p}.jpg"), f"Single {c}", f"Single {c}/d0", f"single{c}") for c in range(4) for p in range(20)
-    ]
-    first, second = splits_by_device_and_scene(records, count=2, seed=0, left_out=2)
-    out = [{records[i].camera for i in split.left_out} for split in (first, second)]
-    assert out[0] | out[1] == {f"Single {c}" for c in range(4)}
-    assert not out[0] & out[1]
-    assert not out[0] & {records[i].camera for i in (*first.train, *first.test)}
-    with pytest.raises(CamtraceError, match="want 6 cameras to leave out"):
-        splits_by_device_and_scene(records, count=2, seed=0, left_out=3)
-
-
-def test_overlap_is_an_error() -> None:
-    records = _records(1, 2, 2, 2)
-    check_disjoint(records, [0, 1, 2, 3], [4, 5])
-    with pytest.raises(CamtraceError, match="share the device"):
-        check_disjoint(records, [0, 1], [2, 3])
-    scene_twins = [Record(Path("a"), "A", "A/0", "beach"), Record(Path("b"), "B", "B/0", "beach")]
-    with pytest.raises(CamtraceError, match="share the scene"):
-        check_disjoint(scene_twins, [0], [1])
-    with pytest.raises(CamtraceError, match="share the photo"):
-        check_disjoint(records, [0], [0])
 
 
 def test_photo_store_keeps_photo_and_camera(manifest: Path, tmp_path: Path) -> None:
@@ -133,7 +87,7 @@ def test_sources_draw_cameras_evenly_and_only_chosen_photos(manifest: Path, tmp_
     uneven = [*first_camera[:1], *(photo for photo in present if photo not in first_camera)]
     source = make_source(store, photos=uneven, groups=device_or_scene_of(records))
     assert set(store.photos[source.chosen]) == set(uneven)
-    _, labels = source.draw(4000, np.random.default_rng(0))
+    labels = source.labels[source.pick(4000, np.random.default_rng(0))]
     shares = np.bincount(labels, minlength=len(names)) / 4000
     assert np.abs(shares - 1 / len(names)).max() < 0.04
 

@@ -62,4 +62,4 @@ def test_reason_gives_votes_evidence_and_threshold() -> None:
     assert named.startswith("2 of 3 patches vote for Canon A; ranked by share of the votes, it reaches 0.667, ")
     assert named.endswith(" at or above the 0.500 needed to name a camera")
     refused = decide(SPLIT, CAMERAS, way="summed", threshold=0.5).reason
-    assert refused.startswith("1 of 3 patches vote for Nikon B; ranked by mean margin over the other cameras, it reaches 0.400, ")
+    assert refused.startswith("1 of 3 patches vote for Nikon B; ranked by mean score of its patches, it reaches 0.400, ")

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from camtrace.patches import RULES
+from camtrace.patches import RESIZED, RULES
 from camtrace.types import BundleId, CamtraceError, Patches, References, Votes, VotingWay
 from camtrace.vote import WAYS
 
@@ -204,7 +204,7 @@ def _read_manifest(folder: Path) -> tuple[Manifest, dict[str, str]]:
 
 def _check_choices(manifest: Manifest) -> None:
     """Names in the manifest that this camtrace must know, else the error would come with the first photo."""
-    for field_name, found, known in (("rule", manifest.rule, RULES), ("vote", manifest.vote, WAYS)):
+    for field_name, found, known in (("rule", manifest.rule, (*RULES, RESIZED)), ("vote", manifest.vote, WAYS)):
         if found not in known:
             raise ValueError(f"{field_name} {found!r} is not one of {', '.join(known)}")
     if missing := set(WAYS) - set(manifest.thresholds):

@@ -27,6 +27,28 @@ def built_card(manifest: Manifest) -> str:
     return "\n\n".join(sections) + "\n"
 
 
+def trained_card(manifest: Manifest) -> str:
+    """Markdown card of a bundle that one run of the lab left, measured on the one split that it was trained on."""
+    figures, training = manifest.accuracy, manifest.training
+    refused = any(manifest.thresholds.values())
+    sections = [
+        f"# {manifest.name} {manifest.version}",
+        f"`{training['method']}` ({training['source']}), taught on {training['photos']} photos of {len(manifest.cameras)} cameras, "
+        f"seed {training['seed']}, {training['date']}. One run of `camtrace lab train`, not a released bundle.",
+        f"Measured on {figures['tested']} test photos, protocol `{figures['protocol']}`, split {figures['split']}; "
+        "95 % intervals over photos.",
+        _table(
+            ["photos right by majority", "photos right by summed evidence", "single patches right"],
+            [[_share(figures["photos"]["majority"]), _share(figures["photos"]["summed"]), _share(figures["patches"])]],
+        ),
+        "The threshold for `unknown` lies where as many test photos are refused as would be named had their camera never been taught."
+        if refused
+        else "No threshold for `unknown` was measured: it always names a camera.",
+        _camera_table(manifest.cameras),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
 def enrolled_card(manifest: Manifest, base: BundleId, warnings: Sequence[str]) -> str:
     """Markdown card of a bundle that `enroll` wrote."""
     sections = [

@@ -1,7 +1,8 @@
 """Photo -> patches: which 64x64 pieces of a photo are asked (Bondi et al. 2017, section III; METHOD section 1).
 
 Patches lie on the non-overlapping grid that starts at (0, 0), so that the 8x8 JPEG and 2x2 Bayer phases are the same in all of
-them; a partial border is dropped. Statistics are taken over the whole photo at once, on uint8, without a float copy.
+them; a partial border is dropped. The one exception is RESIZED, a published way that gives up the grid. Statistics are taken over
+the whole photo at once, on uint8, without a float copy.
 """
 
 from __future__ import annotations
@@ -20,13 +21,16 @@ PATCH_COUNT = 32
 
 
 def select_patches(photo: Photo, *, rule: str = "mid-tone", count: int = PATCH_COUNT, size: int = PATCH_SIZE) -> Patches:
-    """Cut the `count` best patches by a rule of RULES, fewer where the photo has fewer usable ones.
+    """Cut the `count` best patches by a rule of RULES, fewer where the photo has fewer usable ones; or, by the rule
+    RESIZED, the whole photo as one patch, its sides stretched to `size`.
 
     Raises
     ------
     PhotoError
         `too_small`: not even one patch fits. `no_usable_patches`: every patch is excluded by the rule.
     """
+    if rule == RESIZED:
+        return Patches(_resize(photo.pixels, size)[None], np.zeros((1, 2), np.int64))
     height, width = photo.pixels.shape[:2]
     if height < size or width < size:
         raise PhotoError(f"{photo.source}: {width}x{height} pixels, expected at least {size}x{size}", status="too_small")
@@ -59,6 +63,14 @@ def quality(pixels: NDArray[np.uint8], size: int) -> Score:
 
 
 RULES: dict[str, Callable[[NDArray[np.uint8], int], Score]] = {"mid-tone": mid_tone, "quality": quality}
+RESIZED = "resized"
+"""Calderon et al. 2025 shrink the whole photo: the traces of processing go with it. There to measure what that costs."""
+
+
+def _resize(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
 
 
 def _rows(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from camtrace.types import UNKNOWN, Level, Ranked, Votes, VotingWay
 
 WAYS: tuple[VotingWay, ...] = get_args(VotingWay)
-MEANING: dict[VotingWay, str] = {"majority": "share of the votes", "summed": "mean margin over the other cameras"}
+MEANING: dict[VotingWay, str] = {"majority": "share of the votes", "summed": "mean score of its patches"}
 
 
 @dataclass(frozen=True)

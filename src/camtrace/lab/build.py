@@ -9,26 +9,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 
 from camtrace.bundle import Camera, Manifest, check_target, write_bundle
 from camtrace.card import built_card
 from camtrace.classify import fit_duels, head_onnx
 from camtrace.lab import evaluate
 from camtrace.lab.datasets import Record, read_dataset
-from camtrace.lab.nets import NETS, PatchCNN, export_onnx
+from camtrace.lab.export import export_onnx
+from camtrace.lab.heads import teach
+from camtrace.lab.methods import METHODS, Features
 from camtrace.lab.protocols import Split, device_or_scene_of, has_several_devices, splits_by_device_and_scene
+from camtrace.lab.recipe import RECIPES
+from camtrace.lab.runs import fit_features
+from camtrace.lab.sources import make_source
 from camtrace.lab.store import PatchStore, cache_made, cache_photos
 from camtrace.lab.summary import Fold, summarise, thresholds
-from camtrace.lab.train import RECIPES, Net, make_source, train
+from camtrace.lab.train import Schedule
 from camtrace.photo import read_photo
 from camtrace.simulator import JpegTables, make_cameras
 from camtrace.types import CamtraceError, References
@@ -72,7 +74,7 @@ def build(data: Path, out: Path, work: Path, plan: Plan, *, name: str, version: 
     check_target(out, force=force)
     material = gather(data, work, plan)
     folds = [measure_fold(material, work, plan, number) for number in range(plan.folds)]
-    net = fit_net(material, work / "final.safetensors", plan, photos=range(len(material.records)))
+    net = fit_net(material, work / "final", plan, photos=range(len(material.records)))
     accuracy = summarise(material.records, material.names, folds)
     references = evaluate.embed(net, material.real)
     labels = list(range(len(material.names)))
@@ -130,38 +132,31 @@ def _keep_plan(kept: Path, plan: dict[str, Any]) -> None:
     kept.write_text(json.dumps(plan, indent=1), "utf-8")
 
 
-def fit_net(material: Material, kept: Path, plan: Plan, *, photos: Sequence[int]) -> Net:
+def fit_net(material: Material, folder: Path, plan: Plan, *, photos: Sequence[int]) -> Features:
     """Train the plan's net on some photos and on made cameras that shot the scenes of just these; or load it if it is kept."""
-    torch.manual_seed(plan.seed)  # the first weights too
-    net = NETS[plan.net]()
-    if not kept.is_file():
-        groups = device_or_scene_of(material.records)
-        real = make_source(material.real, photos=photos, groups=groups)
-        if isinstance(net, PatchCNN):
-            net.mean.copy_(_mean_patch(material.real, real.chosen))
-        sources = [(real, plan.batch_real)]
-        if material.made is not None:
-            sources.append((make_source(material.made, photos=photos), plan.batch_made))
-        curve: list[dict[str, float]] = []
-        net = train(net, sources, recipe=RECIPES[plan.recipe], steps=plan.steps, seed=plan.seed, log=curve.append)
-        save_file({key: value.contiguous() for key, value in net.state_dict().items()}, kept)
-        kept.with_suffix(".curve.json").write_text(json.dumps(curve), "utf-8")
-    net.load_state_dict(load_file(kept))
-    return net.eval()
+    groups = device_or_scene_of(material.records)
+    sources = [(make_source(material.real, photos=photos, groups=groups), plan.batch_real)]
+    if material.made is not None:
+        sources.append((make_source(material.made, photos=photos), plan.batch_made))
+    method = replace(METHODS[plan.net], recipe=RECIPES[plan.recipe])
+    config = {"batches": [count for _, count in sources], "photos": len(photos)}
+    net, _ = fit_features(folder, method, sources, config=config, schedule=Schedule(plan.steps, plan.seed))
+    return net
 
 
 def measure_fold(material: Material, work: Path, plan: Plan, number: int) -> Fold:
     """Train without the fold's test devices, scenes and left-out cameras, and ask about them."""
-    split = material.splits[number]
-    net = fit_net(material, work / f"fold{number}.safetensors", plan, photos=split.train)
+    split, method = material.splits[number], METHODS[plan.net]
+    net = fit_net(material, work / f"fold{number}", plan, photos=split.train)
     references = evaluate.embed(net, material.real)
-    duels, present = evaluate.teach(evaluate.of_photos(references, split.train), c=plan.c)
+    taught = teach(evaluate.of_photos(references, split.train), method, c=plan.c)
     left_out = evaluate.of_photos(references, split.left_out)
     return Fold(
-        known=evaluate.ask(duels, present, evaluate.of_photos(references, split.test)),
-        foreign=evaluate.ask(duels, present, left_out),
+        known=evaluate.ask(taught, evaluate.of_photos(references, split.test)),
+        foreign=evaluate.ask(taught, left_out),
         few_shot={
-            n: evaluate.few_shot(left_out, photos_each=n, draws=FEW_SHOT_DRAWS, seed=plan.seed, c=plan.c) for n in FEW_SHOT_PHOTOS
+            n: evaluate.few_shot(left_out, method, photos_each=n, draws=FEW_SHOT_DRAWS, seed=plan.seed, c=plan.c)
+            for n in FEW_SHOT_PHOTOS
         },
     )
 
@@ -202,9 +197,3 @@ def _tables(records: Iterable[Record]) -> tuple[JpegTables, ...]:
     """The JPEG tables that the real cameras of the records save with."""
     found = (read_photo(record.path).quantization for record in records)
     return tuple(sorted({(tables[0], tables.get(1, tables[0])) for tables in found if tables}))
-
-
-def _mean_patch(store: PatchStore, chosen: NDArray[np.int64]) -> torch.Tensor:
-    """Mean patch (3, 64, 64) of a sample of the training patches."""
-    sample = store.patches[np.sort(chosen[:: max(1, len(chosen) // 5000)])]
-    return torch.from_numpy(sample.mean(axis=0, dtype=np.float64).transpose(2, 0, 1).astype(np.float32))

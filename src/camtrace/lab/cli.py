@@ -1,10 +1,14 @@
-"""`camtrace lab`: train, measure and build bundles from photos whose cameras are known."""
+"""`camtrace lab`: get data sets, train, measure, reproduce the papers, and build bundles."""
 
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import torch
 import typer
@@ -12,14 +16,31 @@ from tqdm import tqdm
 
 from camtrace.identification import ready
 from camtrace.lab.build import Plan, build, measure
-from camtrace.lab.datasets import read_dataset
+from camtrace.lab.cli_data import app as data_commands
+from camtrace.lab.datasets import LAYOUTS, read_dataset
 from camtrace.lab.examine import examine, to_text
-from camtrace.lab.nets import NETS
-from camtrace.lab.train import RECIPES
+from camtrace.lab.experiments import EXPERIMENTS, Settings, run_experiment
+from camtrace.lab.methods import METHODS, Method
+from camtrace.lab.methods.method import HeadKind
+from camtrace.lab.protocols import LEAKY, PROTOCOLS, Split
+from camtrace.lab.recipe import RECIPES, Precision
+from camtrace.lab.runs import list_runs, to_table
+from camtrace.lab.single import make_fabric, run_method
+from camtrace.lab.trial import Budget, Material, Trial
+from camtrace.types import CamtraceError
 
-app = typer.Typer(help="Train and evaluate on photos whose cameras are known.", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="Get data sets, train, measure, and reproduce the published experiments.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+app.add_typer(data_commands)
 
-Data = Annotated[Path, typer.Argument(help="Manifest (photos.csv), or folder of CAMERA/[DEVICE/]PHOTO.")]
+Data = Annotated[Path, typer.Argument(help="Data set: a published one, a manifest (photos.csv), or folders CAMERA/[DEVICE/]PHOTO.")]
+LayoutOption = Annotated[
+    str | None, typer.Option("--layout", help=f"How it lies on disk, if not as it looks: {', '.join(sorted(LAYOUTS))}.")
+]
+WorkOption = Annotated[Path | None, typer.Option("--work", help="Folder for caches, shared by all that use it; OUT/work if not given.")]
+StepsOption = Annotated[int | None, typer.Option(help="Batches to train for; the recipe's own number if not given.")]
+PrecisionOption = Annotated[str | None, typer.Option("--precision", help="32-true or bf16-mixed; the recipe's own if not given.")]
 DEFAULT = Plan()
 
 
@@ -32,13 +53,132 @@ def _options(threads: Annotated[int, typer.Option(min=0, help="Threads for PyTor
 @app.command()
 def train(
     data: Data,
-    work: Annotated[Path, typer.Option("--work", help="Folder for caches and checkpoints; a run that was cut short goes on there.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the run; a run that was cut short goes on there.")],
+    method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = "patch-cnn",
+    layout: LayoutOption = None,
+    protocol: Annotated[str, typer.Option(help=f"How to split: one of {', '.join(PROTOCOLS)}.")] = "device-scene",
+    split: Annotated[int, typer.Option(min=0, help="Which of the random splits.")] = 0,
+    recipe: Annotated[str | None, typer.Option(help=f"One of {', '.join(RECIPES)}; the method's own if not given.")] = None,
+    head: Annotated[str | None, typer.Option(help="svm, fisher or softmax; the method's own if not given.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Pretrained start: imagenet (fetched if need be) or none.")] = None,
+    begin: Annotated[Path | None, typer.Option(help="Run folder of a net to fine-tune.")] = None,
+    frozen: Annotated[bool, typer.Option("--frozen", help="With --begin: train only the classifier.")] = False,
+    steps: StepsOption = None,
+    batch: Annotated[int | None, typer.Option(help="Patches in a batch, over all processes.")] = None,
+    validate_every: Annotated[int, typer.Option(min=1, help="Batches between validations, each of which keeps a checkpoint.")] = 500,
+    precision: PrecisionOption = None,
+    patience: Annotated[int | None, typer.Option(help="Stop after so many validations without a smaller loss.")] = None,
+    seed: int = 0,
+    work: WorkOption = None,
+    accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="Processes on each machine: GPUs, or CPU processes.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines; start the same command on each with torchrun.")] = 1,
+    wandb: Annotated[bool, typer.Option("--wandb", help="Log to Weights & Biases too; WANDB_MODE=offline keeps it here.")] = False,
+) -> None:
+    """Train one method on one split, measure it on the test photos, and leave a run folder with a bundle."""
+    chosen = _choose(method, recipe=recipe, head=head, weights=weights, precision=precision)
+    material = Material(read_dataset(data, layout=layout), work or out / "work")
+    drawn = _draw(material, protocol, split, seed)
+    fabric = make_fabric(chosen.recipe.precision, accelerator=accelerator, devices=devices, nodes=nodes) if chosen.recipe else None
+    budget = Budget(steps, batch, validate_every, patience=patience, seed=seed)
+    figures = run_method(Trial(material, chosen, drawn, budget, weights, begin, frozen, fabric, wandb, home=out), name=out.name)
+    if figures is not None:
+        typer.echo(json.dumps(figures, indent=1))
+
+
+def _choose(name: str, *, recipe: str | None, head: str | None, weights: str | None, precision: str | None) -> Method:
+    """The method with what the options change of it."""
+    _check("method", name, METHODS)
+    method = METHODS[name]
+    choices: list[tuple[str, str | None, Iterable[str]]] = [("recipe", recipe, RECIPES), ("head", head, method.heads)]
+    for option, value, allowed in [*choices, ("weights", weights, method.pretrained)]:
+        _check(option, value, allowed)
+    if method.recipe is None:
+        if recipe:
+            raise typer.BadParameter(f"--recipe: {name} has nothing to train")
+        return replace(method, head=cast("HeadKind", head or method.head))
+    chosen = RECIPES[recipe] if recipe else method.recipe
+    chosen = replace(chosen, precision=_precision(precision) or chosen.precision)
+    return replace(method, recipe=chosen, head=cast("HeadKind", head or method.head))
+
+
+def _draw(material: Material, protocol: str, number: int, seed: int) -> Split:
+    _check("protocol", protocol, PROTOCOLS)
+    if protocol in LEAKY:
+        typer.echo(f"{protocol} leaks: photos of one scene and device are on both sides, and figures flatter", err=True)
+    return PROTOCOLS[protocol](material.records, count=number + 1, seed=seed)[number]
+
+
+@app.command()
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Folder that holds run folders, at any depth.")] = Path(),
+    to: Annotated[str, typer.Option("--to", help="text or json.")] = "text",
+) -> None:
+    """List training runs and compare what they were given and what came out."""
+    _check("to", to, ("text", "json"))
+    found = list_runs(folder)
+    if not found:
+        raise CamtraceError(f"{folder}: no training run below it")
+    typer.echo(json.dumps(found, indent=1) if to == "json" else to_table(found))
+
+
+@app.command()
+def reproduce(
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(EXPERIMENTS)}.")],
+    data: Annotated[Path, typer.Option("--data", help="Data set, as for `train`.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for figures, numbers and page.")],
+    target: Annotated[Path | None, typer.Option("--target", help="Second data set, for table2.")] = None,
+    layout: LayoutOption = None,
+    work: WorkOption = None,
+    methods: Annotated[list[str] | None, typer.Option("--method", help="Methods, not the experiment's own; may be repeated.")] = None,
+    splits: Annotated[int, typer.Option(min=1, help="Random splits; the paper has 10.")] = 10,
+    left_out: Annotated[int, typer.Option(min=2, help="Cameras that fig4 leaves out.")] = 10,
+    steps: Annotated[list[str] | None, typer.Option("--steps", help="Batches to train for, N or METHOD=N; may be repeated.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Patches in a batch, if not the recipe's own.")] = None,
+    validate_every: Annotated[int, typer.Option(min=1, help="Batches between validations.")] = 500,
+    precision: PrecisionOption = None,
+    weights: Annotated[str | None, typer.Option(help="Start of EfficientNetV2-M: imagenet (fetched if need be) or none.")] = None,
+    seed: int = 0,
+) -> None:
+    """Reproduce a published experiment: figures, numbers with intervals, and one page with the paper's beside them."""
+    _check("NAME", name, EXPERIMENTS)
+    _check_all("method", methods or [], METHODS)
+    all_steps, of_method = _steps(steps or [])
+    budget = Budget(all_steps, batch, validate_every, precision=_precision(precision), seed=seed)
+    work = work or out / "work"
+    material, second = Material(read_dataset(data, layout=layout), work), None
+    if target:
+        second = Material(read_dataset(target), work / "target")
+    typed, today = f"camtrace {' '.join(sys.argv[1:])}", datetime.now(UTC).date().isoformat()
+    settings = Settings(material, out, second, splits, left_out, seed, tuple(methods or ()), budget, of_method, weights, typed, today)
+    run_experiment(name, settings)
+    typer.echo(f"{out / name}.html")
+
+
+def _steps(given: list[str]) -> tuple[int | None, dict[str, int]]:
+    """`4000` for all methods, `METHOD=300` for one."""
+    everywhere, of_method = None, {}
+    for text in given:
+        method, _, number = text.rpartition("=")
+        if not number.isdigit() or not int(number) or (method and method not in METHODS):
+            raise typer.BadParameter(f"--steps {text!r} is not N or METHOD=N with a method of {', '.join(METHODS)}")
+        if method:
+            of_method[method] = int(number)
+        else:
+            everywhere = int(number)
+    return everywhere, of_method
+
+
+@app.command("build")
+def build_bundle(
+    data: Data,
+    work: Annotated[Path, typer.Option("--work", help="Folder for caches and checkpoints; a build that was cut short goes on there.")],
     out: Annotated[
         Path | None, typer.Option("--out", help="Bundle folder to write; without it the folds are measured and that is all.")
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the bundle.")] = "default",
     version: Annotated[str, typer.Option(help="Version of the bundle.")] = "1",
-    net: Annotated[str, typer.Option(help=f"One of {', '.join(NETS)}.")] = DEFAULT.net,
+    net: Annotated[str, typer.Option(help="A method that is trained.")] = DEFAULT.net,
     recipe: Annotated[str, typer.Option(help=f"One of {', '.join(RECIPES)}.")] = DEFAULT.recipe,
     steps: int = DEFAULT.steps,
     batch_real: Annotated[int, typer.Option(help="Patches of real photos in a batch.")] = DEFAULT.batch_real,
@@ -51,10 +191,9 @@ def train(
     seed: int = DEFAULT.seed,
     force: Annotated[bool, typer.Option("--force", help="Replace the bundle that is at --out.")] = False,
 ) -> None:
-    """Measure a way of training by folds that share neither device nor scene; with --out, train on everything and write a bundle."""
-    for option, value, allowed in (("net", net, NETS), ("recipe", recipe, RECIPES)):
-        if value not in allowed:
-            raise typer.BadParameter(f"--{option} {value!r} is not one of {', '.join(allowed)}")
+    """Build a bundle to release: honest folds first; with --out, then train on everything and write it with its card."""
+    for option, value, allowed in (("net", net, METHODS), ("recipe", recipe, RECIPES)):
+        _check(option, value, allowed)
     plan = Plan(net, recipe, steps, batch_real, batch_made, made_cameras, made_photos, folds, left_out, c, seed)
     figures = measure(data, work, plan) if out is None else build(data, out, work, plan, name=name, version=version, force=force)
     typer.echo(json.dumps(figures, indent=1))
@@ -64,13 +203,29 @@ def train(
 def evaluate(
     data: Data,
     bundle: Annotated[Path | None, typer.Option("--bundle", help="Bundle folder; the one that ships if not given.")] = None,
+    layout: LayoutOption = None,
     to: Annotated[str, typer.Option("--to", help="text or json.")] = "text",
 ) -> None:
     """Ask a bundle about photos whose cameras are known; photos that trained it flatter it."""
-    if to not in ("text", "json"):
-        raise typer.BadParameter(f"--to {to!r} is not one of text, json")
-    records = read_dataset(data)
+    _check("to", to, ("text", "json"))
+    records = read_dataset(data, layout=layout)
     with tqdm(total=len(records), desc="asking", disable=None) as bar:
         examination = examine(records, ready(bundle), on_photo=lambda _: bar.update())
     figures = examination.figures()
     typer.echo(json.dumps(figures, indent=1) if to == "json" else to_text(figures))
+
+
+def _precision(name: str | None) -> Precision | None:
+    _check("precision", name, get_args(Precision))
+    return cast("Precision | None", name)
+
+
+def _check_all(option: str, values: Iterable[str], allowed: Iterable[str]) -> None:
+    for value in values:
+        _check(option, value, allowed)
+
+
+def _check(option: str, value: str | None, allowed: Iterable[str]) -> None:
+    """Wrong usage where a choice is none of those there are; None stands for no choice."""
+    if value is not None and value not in allowed:
+        raise typer.BadParameter(f"{'--' if option.islower() else ''}{option} {value!r} is not one of {', '.join(allowed) or 'none'}")

@@ -5,14 +5,16 @@ Intervals are bootstrapped over photos, since the patches of a photo are not ind
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from camtrace.classify import Duels, fit_duels, run_duels
+from camtrace.lab.heads import Taught, teach
+from camtrace.lab.methods import Method
+from camtrace.lab.sources import to_tensor
 from camtrace.lab.store import PatchStore
 from camtrace.types import References, Votes, VotingWay
 from camtrace.vote import WAYS, weigh
@@ -24,22 +26,16 @@ Interval = tuple[float, float, float]  # value, lower and upper end of the 95 % 
 
 
 @torch.no_grad()
-def embed(
-    net: torch.nn.Module,
-    store: PatchStore,
-    *,
-    count: int = VOTING_PATCHES,
-    change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] = lambda patches: patches,
-) -> References:
-    """Features of the `count` best patches of every photo of a store, in float32; `change` may degrade the patches first."""
-    _, starts = np.unique(store.photos, return_index=True)
-    rank = np.arange(len(store)) - np.repeat(starts, np.diff(np.append(starts, len(store))))
-    chosen = np.flatnonzero(rank < count)
+def embed(net: torch.nn.Module, store: PatchStore, *, count: int = VOTING_PATCHES, batch: int = 512) -> References:
+    """Features of the `count` best patches of every photo of a store, in float32."""
+    return embed_some(net, store, np.flatnonzero(store.ranks() < count), batch=batch)
+
+
+@torch.no_grad()
+def embed_some(net: torch.nn.Module, store: PatchStore, chosen: NDArray[np.int64], *, batch: int = 512) -> References:
+    """Features of some patches of a store, by their positions."""
     net.eval()
-    parts = [
-        net(torch.from_numpy(change(store.patches[some])).permute(0, 3, 1, 2).float()).numpy()
-        for some in np.array_split(chosen, max(1, len(chosen) // 512))
-    ]
+    parts = [net(to_tensor(store.patches[some])).numpy() for some in np.array_split(chosen, max(1, len(chosen) // batch)) if len(some)]
     return References(np.concatenate(parts), store.labels[chosen].astype(np.int64), store.photos[chosen].astype(np.int64))
 
 
@@ -60,23 +56,17 @@ class Judged:
     patches_right: NDArray[np.float64]  # (n,) share of the photo's patches that vote rightly
 
 
-def teach(references: References, *, c: float) -> tuple[Duels, NDArray[np.int64]]:
-    """Fit duels for the cameras present in the references; second, which cameras these are."""
-    present, dense = np.unique(references.cameras, return_inverse=True)
-    return fit_duels(references.features, dense, len(present), c=c), present
-
-
-def ask(duels: Duels, present: NDArray[np.int64], questioned: References) -> Judged:
-    """Judge the photos of `questioned`; `present` translates the head's labels."""
+def ask(taught: Taught, questioned: References) -> Judged:
+    """Judge the photos of `questioned`."""
     photos, first = np.unique(questioned.photos, return_index=True)
-    votes = [run_duels(duels, questioned.features[questioned.photos == photo]) for photo in photos]
+    votes = [taught.head.vote(questioned.features[questioned.photos == photo]) for photo in photos]
     cameras = questioned.cameras[first]
     return Judged(
         photos,
         cameras,
-        best={way: np.array([present[weigh(vote, way).argmax()] for vote in votes]) for way in WAYS},
+        best={way: np.array([taught.cameras[weigh(vote, way).argmax()] for vote in votes]) for way in WAYS},
         strength={way: np.array([weigh(vote, way).max() for vote in votes]) for way in WAYS},
-        patches_right=np.array([_share(vote, present, camera) for vote, camera in zip(votes, cameras, strict=True)]),
+        patches_right=np.array([_share(vote, taught.cameras, camera) for vote, camera in zip(votes, cameras, strict=True)]),
     )
 
 
@@ -84,7 +74,7 @@ def _share(votes: Votes, present: NDArray[np.int64], camera: int) -> float:
     return float((present[votes.labels] == camera).mean())
 
 
-def few_shot(references: References, *, photos_each: int, draws: int, seed: int, c: float) -> NDArray[np.float64]:
+def few_shot(references: References, method: Method, *, photos_each: int, draws: int, seed: int, c: float) -> NDArray[np.float64]:
     """Teach `photos_each` photos of every camera, ask the others: right or wrong per photo, averaged over draws; (n_photos,)."""
     rng = np.random.default_rng(seed)
     photos, first = np.unique(references.photos, return_index=True)
@@ -93,7 +83,7 @@ def few_shot(references: References, *, photos_each: int, draws: int, seed: int,
     for _ in range(draws):
         taught = np.concatenate([rng.permutation(np.flatnonzero(cameras == camera))[:photos_each] for camera in np.unique(cameras)])
         rest = np.setdiff1d(np.arange(len(photos)), taught)
-        judged = ask(*teach(of_photos(references, photos[taught]), c=c), of_photos(references, photos[rest]))
+        judged = ask(teach(of_photos(references, photos[taught]), method, c=c), of_photos(references, photos[rest]))
         right[rest] += judged.best["summed"] == judged.cameras
         asked[rest] += 1
     return (right / np.maximum(asked, 1))[asked > 0]

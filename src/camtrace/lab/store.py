@@ -1,13 +1,13 @@
 """Patches cached once as uint8, so that training never waits for a decoder.
 
-A store is a folder: `patches.npy` (n, 64, 64, 3) uint8, memory-mapped, and `index.npy` (n, 2) int32: photo and label.
+A store is a folder: `patches.npy` (n, size, size, 3) uint8, memory-mapped, and `index.npy` (n, 2) int32: photo and label.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from camtrace.lab.datasets import Record
+from camtrace.lab.degrade import NATIVE, degradation
 from camtrace.patches import PATCH_SIZE, select_patches
 from camtrace.photo import decode_photo, read_photo
 from camtrace.simulator import MadeCamera, clean_scene, save, shoot
@@ -31,12 +32,18 @@ Pixels = NDArray[np.uint8]
 class PatchStore:
     """Cached patches, best first within each photo; for made cameras, the photo is the real one whose scene they shot."""
 
-    patches: Pixels  # (n, 64, 64, 3)
+    patches: Pixels  # (n, size, size, 3)
     photos: NDArray[np.int32]  # (n,) which photo
     labels: NDArray[np.int32]  # (n,) which camera
 
     def __len__(self) -> int:
         return len(self.patches)
+
+    def ranks(self) -> NDArray[np.int64]:
+        """(n,) place of each patch within its photo: 0 is the best."""
+        _, starts = np.unique(self.photos, return_index=True)
+        ranks: NDArray[np.int64] = np.arange(len(self)) - np.repeat(starts, np.diff(np.append(starts, len(self))))
+        return ranks
 
     def where(self, keep: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Positions of patches whose photo is kept; `keep` is (n_photos,) bool."""
@@ -50,14 +57,29 @@ def open_store(folder: Path) -> PatchStore:
     return PatchStore(patches, index[:, 0], index[:, 1])
 
 
-def cache_photos(records: Sequence[Record], folder: Path, *, labels: Sequence[int], jobs: int = 2) -> PatchStore:
-    """Cache up to PER_PHOTO patches of every record that can be read, or open the store if it is there."""
+@dataclass(frozen=True)
+class Cut:
+    """Which patches of a photo go into a store; `degradation` is a name that `camtrace.lab.degrade` understands."""
+
+    size: int = PATCH_SIZE
+    rule: str = "mid-tone"
+    count: int = PER_PHOTO
+    degradation: str = NATIVE
+
+
+DEFAULT_CUT = Cut()
+
+
+def cache_photos(
+    records: Sequence[Record], folder: Path, *, labels: Sequence[int], cut: Cut = DEFAULT_CUT, jobs: int = 2
+) -> PatchStore:
+    """Cache patches of every record that can be read, or open the store if it is there."""
     if (folder / "index.npy").is_file():
         return open_store(folder)
     with ProcessPoolExecutor(jobs) as pool:
-        cut = pool.map(_patches_of, [record.path for record in records], chunksize=16)
-        shots = ((photo, labels[photo], patches) for photo, patches in enumerate(tqdm(cut, "photos", len(records))))
-        return _write(folder, shots, len(records) * PER_PHOTO)
+        cuts = pool.map(partial(_patches_of, cut=cut), [record.path for record in records], chunksize=16)
+        shots = ((photo, labels[photo], patches) for photo, patches in enumerate(tqdm(cuts, "photos", len(records), disable=None)))
+        return _write(folder, shots, len(records) * cut.count, size=cut.size)
 
 
 def cache_made(
@@ -73,11 +95,11 @@ def cache_made(
         return _write(folder, shots, len(cameras) * per_camera * PER_SHOT)
 
 
-def _write(folder: Path, shots: Iterable[tuple[int, int, Pixels]], capacity: int) -> PatchStore:
+def _write(folder: Path, shots: Iterable[tuple[int, int, Pixels]], capacity: int, *, size: int = PATCH_SIZE) -> PatchStore:
     """Append patches as they come; `index.npy` is written last, so that a store cut short is made anew."""
     folder.mkdir(parents=True, exist_ok=True)
     index: list[tuple[int, int]] = []
-    shape = (capacity, PATCH_SIZE, PATCH_SIZE, 3)
+    shape = (capacity, size, size, 3)
     stored = np.lib.format.open_memmap(folder / "patches.npy", mode="w+", dtype=np.uint8, shape=shape)
     for photo, label, patches in shots:
         stored[len(index) : len(index) + len(patches)] = patches
@@ -87,11 +109,13 @@ def _write(folder: Path, shots: Iterable[tuple[int, int, Pixels]], capacity: int
     return open_store(folder)
 
 
-def _patches_of(path: Path) -> Pixels:
+def _patches_of(path: Path, *, cut: Cut) -> Pixels:
     try:
-        return select_patches(read_photo(path), count=PER_PHOTO).pixels
+        photo = read_photo(path)
+        photo = replace(photo, pixels=degradation(cut.degradation)(photo.pixels))
+        return select_patches(photo, rule=cut.rule, count=cut.count, size=cut.size).pixels
     except PhotoError:
-        return np.empty((0, PATCH_SIZE, PATCH_SIZE, 3), np.uint8)
+        return np.empty((0, cut.size, cut.size, 3), np.uint8)
 
 
 def _shoot_all(numbered: tuple[int, MadeCamera], *, scenes: Sequence[Path], count: int, seed: int) -> list[tuple[int, Pixels]]:

@@ -1,141 +1,189 @@
-"""Train a net that turns patches into features: one loop, a recipe for each way of training.
+"""Train a net that turns patches into features, with Lightning Fabric: on one machine or several, CPU or CUDA.
 
 Several stores may train one net together, each with a classifier of its own on the shared features: real cameras, whose names
 matter, and made cameras, which shoot every scene and so keep the net from learning content (METHOD section 10).
+
+The batch of a step depends on the seed and the step alone: a run that was killed goes on exactly where its checkpoint was, and
+several processes take their shares of the very same batch.
 """
 
 from __future__ import annotations
 
 import copy
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from queue import Queue
-from threading import Thread
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
-import simplejpeg
 import torch
+from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from camtrace.lab.nets import PatchCNN, TraceNet
-from camtrace.lab.store import PatchStore
+from camtrace.lab.checkpoint import Progress, load_checkpoint, save_checkpoint
+from camtrace.lab.heads import SoftmaxHead
+from camtrace.lab.methods import Features
+from camtrace.lab.recipe import Recipe
+from camtrace.lab.sources import Pixels, Source, requantise, to_tensor
+from camtrace.types import CamtraceError
 
-Net = PatchCNN | TraceNet
-Pixels = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a net is trained. The learning rate falls from its start to zero, or by half in steps where `halvings` are given."""
-
-    optimiser: str  # sgd or adamw
-    learning_rate: float
-    weight_decay: float
-    halvings: int = 0
-    averaged: bool = False  # keep a running average of the weights
-    longest_gradient: float = math.inf  # gradients are cut to this length
-    requantised: float = 0.0  # share of patches re-saved as JPEG at a random quality
-    precision: torch.dtype = torch.bfloat16
-
-
-PAPER = Recipe("sgd", 0.015, 7.5e-3, halvings=5, precision=torch.float32)
-"""Bondi et al. 2017, section IV: momentum 0.9, the rate halved every 10 of 50 epochs."""
-
-TRACES = Recipe("adamw", 3e-3, 1e-2, averaged=True, longest_gradient=5.0)
-"""For TraceNet on real and made cameras together."""
-
-RECIPES = {"paper": PAPER, "traces": TRACES}
+Log = Callable[[int, dict[str, float]], None]
+_AHEAD = 8  # batches made ahead of the net
+_VALIDATION_BATCH = 512
 
 
 @dataclass(frozen=True)
-class Source:
-    """Patches to draw from: cameras equally often, and the groups (devices or scenes) of a camera by the root of their sizes."""
+class Schedule:
+    """How long a run is and when it looks up from its work."""
 
-    store: PatchStore
-    chosen: NDArray[np.int64]  # (n,) positions in the store
-    labels: NDArray[np.int64]  # (n,) 0..n_classes-1
-    cumulated: NDArray[np.float64]  # (n,) cumulated chance of each
-
-    @property
-    def n_classes(self) -> int:
-        """How many cameras."""
-        return int(self.labels.max()) + 1
-
-    def draw(self, count: int, rng: np.random.Generator) -> tuple[Pixels, NDArray[np.int64]]:
-        """Patches (count, 64, 64, 3) and their labels (count,)."""
-        picked = np.searchsorted(self.cumulated, rng.random(count) * self.cumulated[-1], side="right")
-        return self.store.patches[self.chosen[picked]], self.labels[picked]
+    steps: int
+    seed: int = 0
+    validate_every: int = 500
+    patience: int | None = None  # stop after so many validations without a smaller loss
+    checkpoint: Path | None = None  # a safetensors file, written at every validation and taken up again if it is there
 
 
-def make_source(store: PatchStore, *, photos: Sequence[int] | None = None, groups: Sequence[str] | None = None) -> Source:
-    """Choose the patches of some photos (all by default); `groups` names the device or scene of every photo of the store."""
-    keep = np.ones(int(store.photos.max()) + 1, bool)
-    if photos is not None:
-        keep[:] = False
-        keep[[photo for photo in photos if photo < len(keep)]] = True
-    chosen = store.where(keep)
-    _, labels = np.unique(store.labels[chosen], return_inverse=True)
-    if groups is None:
-        chance = 1 / np.bincount(labels)[labels]
-    else:
-        _, group = np.unique(np.array(groups)[store.photos[chosen]], return_inverse=True)
-        chance = np.float64(1) / np.sqrt(np.bincount(group)[group])
-        chance = chance / np.bincount(labels, weights=chance)[labels]
-    return Source(store, chosen, labels, np.cumsum(chance))
+@dataclass(frozen=True)
+class Trained:
+    """A net at its best, in evaluation mode, with the classifier of the first source."""
+
+    net: Features
+    classifier: SoftmaxHead
+    progress: Progress
+
+
+class Trainee(nn.Module):
+    """Features and a linear classifier on them for each source."""
+
+    def __init__(self, net: Features, n_classes: Sequence[int]) -> None:
+        super().__init__()
+        self.net = net
+        self.classifiers = nn.ModuleList(nn.Linear(net.dimension, n) for n in n_classes)
+        for classifier in self.classifiers:
+            nn.init.xavier_uniform_(cast("Tensor", classifier.weight))
+            nn.init.zeros_(cast("Tensor", classifier.bias))
+
+    def forward(self, patches: Tensor, sizes: Sequence[int]) -> list[Tensor]:
+        """Patches of all sources, one after the other, and how many of each -> scores by source."""
+        parts = self.net(patches).split(list(sizes))
+        return [classifier(part) for classifier, part in zip(self.classifiers, parts, strict=False)]
+
+    def train(self, mode: bool = True) -> Trainee:
+        """A frozen net stays in evaluation mode, else its running statistics would move."""
+        super().train(mode)
+        self.net.train(mode and any(parameter.requires_grad for parameter in self.net.parameters()))
+        return self
 
 
 def train(
-    net: Net,
+    net: Features,
     sources: Sequence[tuple[Source, int]],
     *,
     recipe: Recipe,
-    steps: int,
-    seed: int,
-    log: Callable[[dict[str, float]], None] = lambda _: None,
-) -> Net:
-    """Train `net` for `steps` batches; each source gives its own number of patches to every batch.
+    schedule: Schedule,
+    validation: Source | None = None,
+    fabric: Fabric | None = None,
+    log: Log = lambda _step, _metrics: None,
+) -> Trained:
+    """Train `net`; each source gives its own number of patches to every batch, over all processes together.
 
-    Returns the trained net in evaluation mode, the average of its weights where the recipe says so.
+    With `validation` the weights of smallest validation loss are kept, else those of the last step, averaged where the recipe says
+    so. `log` gets loss, accuracy and gradient norm of every step, and the validation figures when there are some.
     """
-    torch.manual_seed(seed)
-    net.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    classifiers = nn.ModuleList(nn.Linear(net.dimension, source.n_classes) for source, _ in sources)
-    parameters = [*net.parameters(), *classifiers.parameters()]
-    optimiser = _optimiser(recipe, parameters)
-    average = copy.deepcopy(net)
-    sizes = [count for _, count in sources]
-    for step, (patches, labels) in enumerate(tqdm(_batches(sources, recipe, steps, seed), "training", steps, mininterval=5)):
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.learning_rate * _rate(recipe, step / steps, step)
-        with torch.autocast("cpu", recipe.precision, enabled=recipe.precision != torch.float32):
-            features = net(patches).split(sizes)
-            scores = [classifier(part) for classifier, part in zip(classifiers, features, strict=True)]
-        losses = [functional.cross_entropy(score.float(), label) for score, label in zip(scores, labels, strict=True)]
-        optimiser.zero_grad()
-        torch.autograd.backward(torch.stack(losses).sum())
-        nn.utils.clip_grad_norm_(parameters, recipe.longest_gradient)
-        optimiser.step()
-        _follow(average, net, keep=min(0.999, (1 + step) / (10 + step)) if recipe.averaged else 0.0)
-        if step % 100 == 99:
-            hits = [(score.argmax(1) == label).float().mean().item() for score, label in zip(scores, labels, strict=True)]
-            log({"step": step + 1, **_numbered("loss", [loss.item() for loss in losses]), **_numbered("accuracy", hits)})
-    return average.eval()
+    fabric = fabric or one_process(recipe)
+    trainee = Trainee(net.to(memory_format=torch.channels_last), [source.n_classes for source, _ in sources])
+    kept = copy.deepcopy(trainee).to(fabric.device)  # the running average, or a copy of the last step
+    best = copy.deepcopy(trainee).to(fabric.device)
+    model, optimiser = fabric.setup(trainee, _optimiser(recipe, trainee))
+    progress = load_checkpoint(schedule.checkpoint, trainee, kept, best, optimiser)
+    sizes = [_share_of(count, fabric) for _, count in sources]
+    batches = _batches(sources, recipe, schedule, progress.step, fabric)
+    bar = tqdm(
+        batches, "training", schedule.steps, initial=progress.step, mininterval=5, disable=None if fabric.is_global_zero else True
+    )
+    for step, (patches, labels) in enumerate(bar, start=progress.step):
+        if progress.is_stale(schedule.patience):
+            break
+        torch.manual_seed(_mix(schedule.seed, step, fabric.global_rank))  # dropout too is the same after a resumption
+        _set_rate(optimiser, recipe.rate(step, schedule.steps))
+        metrics = _step(fabric, model.train(), optimiser, patches, labels, sizes, recipe)
+        _follow(kept, trainee, keep=min(0.999, (1 + step) / (10 + step)) if recipe.averaged else 0.0)
+        progress = progress.after(step + 1)
+        pausing = progress.step == schedule.steps or progress.step % schedule.validate_every == 0
+        if pausing:
+            if validation is not None:
+                loss, accuracy = validate(kept, validation, fabric)
+                metrics |= {"validation_loss": loss, "validation_accuracy": accuracy}
+                progress = progress.judged(loss)
+            if validation is None or progress.is_best:
+                best.load_state_dict(kept.state_dict())
+        log(progress.step, metrics)  # first: a kill before the checkpoint is there leaves no step that was never logged
+        if pausing and fabric.is_global_zero:
+            save_checkpoint(schedule.checkpoint, progress, trainee, kept, best, optimiser)
+    fabric.barrier()
+    best = best.cpu().eval()
+    first = cast("nn.Linear", best.classifiers[0])
+    return Trained(best.net, SoftmaxHead(_array(first.weight), _array(first.bias)), progress)
 
 
-def _optimiser(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+def one_process(recipe: Recipe) -> Fabric:
+    """Fabric for this process alone, on the CPU, at the recipe's precision."""
+    return Fabric(accelerator="cpu", devices=1, precision=recipe.precision)
+
+
+@torch.no_grad()
+def validate(trainee: Trainee, source: Source, fabric: Fabric) -> tuple[float, float]:
+    """Mean loss and share of patches right over all patches of a source, shared among the processes; in float32."""
+    trainee.eval()
+    total = torch.zeros(3, device=fabric.device)  # loss, right, patches
+    mine = np.arange(len(source.chosen))[fabric.global_rank :: fabric.world_size]
+    for some in np.array_split(mine, max(1, math.ceil(len(mine) / _VALIDATION_BATCH))):
+        if len(some):
+            labels = torch.from_numpy(source.labels[some]).to(fabric.device)
+            scores = trainee(to_tensor(source.take(some)).to(fabric.device), [len(some)])[0]
+            loss = functional.cross_entropy(scores, labels, reduction="sum")
+            total += torch.stack([loss, (scores.argmax(1) == labels).sum(), torch.tensor(len(some), device=fabric.device)])
+    loss, right, count = cast("Tensor", fabric.all_reduce(total, reduce_op="sum")).tolist()
+    return loss / count, right / count
+
+
+def _step(
+    fabric: Fabric, model: Any, optimiser: Any, patches: Tensor, labels: list[Tensor], sizes: Sequence[int], recipe: Recipe
+) -> dict[str, float]:
+    scores = model(patches, sizes)
+    losses = [functional.cross_entropy(score.float(), label) for score, label in zip(scores, labels, strict=True)]
+    optimiser.zero_grad()
+    fabric.backward(torch.stack(losses).sum())
+    norm = fabric.clip_gradients(model, optimiser, max_norm=recipe.longest_gradient, error_if_nonfinite=False)
+    optimiser.step()
+    metrics = {"gradient_norm": float(norm if norm is not None else math.nan)}
+    for number, (score, label, loss) in enumerate(zip(scores, labels, losses, strict=True)):
+        name = "" if number == 0 else f"_{number}"
+        metrics |= {f"loss{name}": loss.item(), f"accuracy{name}": (score.argmax(1) == label).float().mean().item()}
+    return metrics
+
+
+def _optimiser(recipe: Recipe, trainee: nn.Module) -> torch.optim.Optimizer:
+    """Biases may learn faster; the group keeps by how much."""
+    named = [(name, parameter) for name, parameter in trainee.named_parameters() if parameter.requires_grad]
+    biases = [parameter for name, parameter in named if name.endswith("bias")] if recipe.bias_rate != 1 else []
+    groups = [{"params": [parameter for _, parameter in named if all(parameter is not bias for bias in biases)], "times": 1.0}]
+    if biases:
+        groups.append({"params": biases, "times": recipe.bias_rate})
     if recipe.optimiser == "sgd":
-        return torch.optim.SGD(parameters, recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay)
-    return torch.optim.AdamW(parameters, recipe.learning_rate, weight_decay=recipe.weight_decay)
+        return torch.optim.SGD(groups, recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay)
+    return torch.optim.AdamW(groups, recipe.learning_rate, weight_decay=recipe.weight_decay)
 
 
-def _rate(recipe: Recipe, progress: float, step: int) -> float:
-    if recipe.halvings:
-        return 0.5 ** math.floor(progress * recipe.halvings)
-    return min(1.0, (step + 1) / 200) * (0.5 * (1 + math.cos(math.pi * progress)) + 1e-3)
+def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["times"]
 
 
 @torch.no_grad()
@@ -143,36 +191,50 @@ def _follow(average: nn.Module, net: nn.Module, *, keep: float) -> None:
     for kept, new in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
         if kept.dtype.is_floating_point:
             kept.mul_(keep).add_(new, alpha=1 - keep)
+        else:
+            kept.copy_(new)
 
 
-def _batches(sources: Sequence[tuple[Source, int]], recipe: Recipe, steps: int, seed: int) -> Iterator[tuple[Tensor, list[Tensor]]]:
-    """Batches (n, 3, 64, 64) float32 and the labels of each source, made ahead in a thread."""
+def _share_of(count: int, fabric: Fabric) -> int:
+    if count % fabric.world_size:
+        raise CamtraceError(f"a batch of {count} patches cannot be shared equally by {fabric.world_size} processes")
+    return count // fabric.world_size
+
+
+def _batches(
+    sources: Sequence[tuple[Source, int]], recipe: Recipe, schedule: Schedule, begin: int, fabric: Fabric
+) -> Iterator[tuple[Tensor, list[Tensor]]]:
+    """This process's share of each batch from step `begin` on, made ahead in a thread: patches, and labels by source."""
+    pool = ThreadPoolExecutor(1)
+
+    def draw(step: int) -> Future[tuple[Pixels, list[Tensor]]]:
+        return pool.submit(_draw, sources, recipe, _mix(schedule.seed, step, 0), fabric)
+
+    try:
+        ready = deque(draw(step) for step in range(begin, min(begin + _AHEAD, schedule.steps)))
+        for step in range(begin, schedule.steps):
+            patches, labels = ready.popleft().result()
+            if step + _AHEAD < schedule.steps:
+                ready.append(draw(step + _AHEAD))
+            yield to_tensor(patches).to(fabric.device), [label.to(fabric.device) for label in labels]
+    finally:
+        pool.shutdown(cancel_futures=True)  # a run may stop early
+
+
+def _draw(sources: Sequence[tuple[Source, int]], recipe: Recipe, seed: int, fabric: Fabric) -> tuple[Pixels, list[Tensor]]:
     rng = np.random.default_rng(seed)
-    ready: Queue[tuple[Pixels, list[Tensor]]] = Queue(8)
-
-    def fill() -> None:
-        for _ in range(steps):
-            drawn = [source.draw(count, rng) for source, count in sources]
-            patches = np.concatenate([patches for patches, _ in drawn])
-            ready.put((_requantise(patches, recipe.requantised, rng), [torch.from_numpy(labels) for _, labels in drawn]))
-
-    Thread(target=fill, daemon=True).start()
-    for _ in range(steps):
-        patches, labels = ready.get()
-        yield torch.from_numpy(patches).permute(0, 3, 1, 2).float(), labels  # already channels_last
+    patches, labels = [], []
+    for source, count in sources:
+        picked = source.pick(count, rng)[fabric.global_rank :: fabric.world_size]
+        patches.append(source.take(picked))
+        labels.append(torch.from_numpy(source.labels[picked]))
+    return requantise(np.concatenate(patches), recipe.requantised, rng), labels
 
 
-def _requantise(patches: Pixels, share: float, rng: np.random.Generator) -> Pixels:
-    """Re-save a share of the patches as JPEG 60-97, as messengers and editors do."""
-    for index in np.flatnonzero(rng.random(len(patches)) < share):
-        saved = simplejpeg.encode_jpeg(
-            np.ascontiguousarray(patches[index]),
-            quality=int(rng.integers(60, 98)),
-            colorsubsampling=str(rng.choice(["444", "422", "420"])),
-        )
-        patches[index] = simplejpeg.decode_jpeg(saved)
-    return patches
+def _mix(*numbers: int) -> int:
+    """One seed out of several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
-def _numbered(name: str, values: Sequence[float]) -> dict[str, float]:
-    return {f"{name}_{number}": value for number, value in enumerate(values)}
+def _array(tensor: Tensor) -> NDArray[np.float32]:
+    return tensor.detach().float().cpu().numpy()

@@ -1,7 +1,6 @@
-"""Networks that turn 64x64 patches into 128 features, and their export to ONNX.
+"""TraceNet: camtrace's own small net, made to see how a camera processes a photo and not what the photo shows (METHOD section 10).
 
-Every net takes RGB patches (n, 3, 64, 64) float32 on the scale 0..255 and gives features (n, dimension) float32; what it needs
-of scaling and filtering is inside, so that the exported file takes the raw bytes of a photo.
+64x64 patches -> 128 features. Trained on real and made cameras together; see `camtrace.lab.build`.
 """
 
 from __future__ import annotations
@@ -12,36 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-FEATURES = 128
+from camtrace.lab.methods.method import Features, Method
+from camtrace.lab.recipe import TRACES
 
 
-class PatchCNN(nn.Module):
-    """The paper's net, exactly (Bondi et al. 2017, Table I; METHOD section 1): no padding, no non-linearity between convolutions.
-
-    Pooling rounds up, as Caffe does: 64-61-31-27-14-10-5-1. `mean` is the per-pixel training mean (3, 64, 64).
-    """
-
-    dimension = FEATURES
-    mean: Tensor
-
-    def __init__(self, mean: Tensor | None = None) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.full((3, 64, 64), 127.5) if mean is None else mean)
-        layers: list[nn.Module] = []
-        for inputs, outputs, size in ((3, 32, 4), (32, 48, 5), (48, 64, 5)):
-            layers += [nn.Conv2d(inputs, outputs, size), nn.MaxPool2d(2, 2, ceil_mode=True)]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(64, 128, 5), nn.Flatten(), nn.Linear(128, FEATURES), nn.ReLU())
-        for module in self.layers.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                nn.init.constant_(cast("Tensor", module.bias), 0)
-
-    def forward(self, patches: Tensor) -> Tensor:
-        """Patches -> features (n, 128)."""
-        return cast("Tensor", self.layers((patches - self.mean) * 0.0125))
-
-
-class TraceNet(nn.Module):
+class TraceNet(Features):
     """A small residual net that sees only fine detail and pools statistics over the whole patch.
 
     A fixed high-pass removes the content (photo minus its [1 2 1] x [1 2 1] / 16 blur, cut off at +-20 levels), so that what is
@@ -49,7 +23,7 @@ class TraceNet(nn.Module):
     strides of 8 in all keep the 8x8 JPEG phase apart.
     """
 
-    dimension = FEATURES
+    dimension = 128
     CUT = 20.0
     high_pass: Tensor
 
@@ -69,7 +43,7 @@ class TraceNet(nn.Module):
             _convolution(third, fourth, stride=2),
             Residual(fourth),
         )
-        self.embed = nn.Sequential(nn.Linear(2 * fourth, FEATURES, bias=False), nn.BatchNorm1d(FEATURES))
+        self.embed = nn.Sequential(nn.Linear(2 * fourth, 128, bias=False), nn.BatchNorm1d(128))
 
     def forward(self, patches: Tensor) -> Tensor:
         """Patches -> features (n, 128)."""
@@ -98,31 +72,4 @@ def _convolution(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential
     )
 
 
-NETS: dict[str, type[PatchCNN] | type[TraceNet]] = {"patch-cnn": PatchCNN, "trace-net": TraceNet}
-
-
-class _FromBytes(nn.Module):
-    """Raw patches (n, 64, 64, 3) uint8 -> features."""
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, patches: Tensor) -> Tensor:
-        return cast("Tensor", self.net(patches.permute(0, 3, 1, 2).float()))
-
-
-def export_onnx(net: nn.Module) -> bytes:
-    """The net as ONNX: `patches` uint8 (n, 64, 64, 3) -> `features` float32 (n, dimension)."""
-    program = torch.onnx.export(
-        _FromBytes(net).eval(),
-        (torch.zeros((2, 64, 64, 3), dtype=torch.uint8),),
-        dynamo=True,
-        verbose=False,
-        opset_version=18,
-        input_names=["patches"],
-        output_names=["features"],
-        dynamic_shapes={"patches": {0: torch.export.Dim("n", min=1)}},
-    )
-    assert program is not None
-    return bytes(program.model_proto.SerializeToString())
+METHOD = Method(name="trace-net", source="camtrace", make=TraceNet, recipe=TRACES)

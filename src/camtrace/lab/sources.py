@@ -1,0 +1,107 @@
+"""Where a training run draws its patches from: every camera equally often, whatever the store holds of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import simplejpeg
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from camtrace.lab.store import PatchStore
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Patches to draw from: cameras equally often, and the groups (devices or scenes) of a camera by the root of their sizes."""
+
+    store: PatchStore
+    chosen: NDArray[np.int64]  # (n,) positions in the store
+    labels: NDArray[np.int64]  # (n,) 0..n_classes-1
+    cameras: NDArray[np.int64]  # (n_classes,) the store's label for each of these
+    cumulated: NDArray[np.float64]  # (n,) cumulated chance of each
+
+    @property
+    def n_classes(self) -> int:
+        """How many cameras."""
+        return len(self.cameras)
+
+    def pick(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Draw patches: (count,) indices into `chosen` and `labels`."""
+        picked: NDArray[np.int64] = np.searchsorted(self.cumulated, rng.random(count) * self.cumulated[-1], side="right")
+        return picked
+
+    def take(self, picked: NDArray[np.int64]) -> Pixels:
+        """The patches (n, size, size, 3) at some indices."""
+        return self.store.patches[self.chosen[picked]]
+
+    def thin(self, count: int) -> Source:
+        """At most about `count` patches, evenly spread."""
+        some = np.arange(0, len(self.chosen), max(1, math.ceil(len(self.chosen) / count)))
+        return Source(self.store, self.chosen[some], self.labels[some], self.cameras, np.arange(1.0, len(some) + 1))
+
+    def sample(self, count: int) -> Pixels:
+        """About `count` patches, evenly spread."""
+        return self.take(np.arange(0, len(self.chosen), max(1, len(self.chosen) // count)))
+
+
+def make_source(
+    store: PatchStore,
+    *,
+    photos: Sequence[int] | None = None,
+    groups: Sequence[str] | None = None,
+    cameras: NDArray[np.int64] | None = None,
+    patches: NDArray[np.bool_] | None = None,
+) -> Source:
+    """Choose the patches of some photos (all by default).
+
+    `groups` names the device or scene of every photo of the store. `cameras` are those of another source, whose labels this one
+    then shares; patches of others are left out. `patches` is (n,) bool, where only some patches of the store may be used.
+    """
+    keep = np.ones(int(store.photos.max()) + 1, bool)
+    if photos is not None:
+        keep[:] = False
+        keep[[photo for photo in photos if photo < len(keep)]] = True
+    chosen = store.where(keep)
+    if patches is not None:
+        chosen = chosen[patches[chosen]]
+    if cameras is None:
+        cameras = np.unique(store.labels[chosen]).astype(np.int64)
+    chosen = chosen[np.isin(store.labels[chosen], cameras)]
+    labels = np.searchsorted(cameras, store.labels[chosen])
+    return Source(store, chosen, labels, cameras, np.cumsum(_chances(store, chosen, labels, groups)))
+
+
+def _chances(
+    store: PatchStore, chosen: NDArray[np.int64], labels: NDArray[np.int64], groups: Sequence[str] | None
+) -> NDArray[np.float64]:
+    """How often each patch is drawn, relative to the others."""
+    if groups is None:
+        return 1 / np.bincount(labels)[labels]
+    _, group = np.unique(np.array(groups)[store.photos[chosen]], return_inverse=True)
+    chance = np.float64(1) / np.sqrt(np.bincount(group)[group])
+    balanced: NDArray[np.float64] = chance / np.bincount(labels, weights=chance)[labels]
+    return balanced
+
+
+def requantise(patches: Pixels, share: float, rng: np.random.Generator) -> Pixels:
+    """Re-save a share of the patches as JPEG 60-97, as messengers and editors do."""
+    for index in np.flatnonzero(rng.random(len(patches)) < share):
+        saved = simplejpeg.encode_jpeg(
+            np.ascontiguousarray(patches[index]),
+            quality=int(rng.integers(60, 98)),
+            colorsubsampling=str(rng.choice(["444", "422", "420"])),
+        )
+        patches[index] = simplejpeg.decode_jpeg(saved)
+    return patches
+
+
+def to_tensor(patches: Pixels) -> Tensor:
+    """Patches (n, size, size, 3) uint8 -> (n, 3, size, size) float32, channels last in memory without a copy for it."""
+    return torch.from_numpy(patches).permute(0, 3, 1, 2).float()

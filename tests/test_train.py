@@ -1,0 +1,521 @@
+"""The training loop and what it draws its patches from, on nets and patches small enough to check by hand."""
+
+from __future__ import annotations
+
+import copy
+import math
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the lab needs PyTorch: pip install 'camtrace[lab]'")
+pytestmark = pytest.mark.lab
+
+import torch  # noqa: E402
+from safetensors import safe_open  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch.nn import functional  # noqa: E402
+
+from camtrace.lab.checkpoint import Progress, peek  # noqa: E402
+from camtrace.lab.methods import Features  # noqa: E402
+from camtrace.lab.recipe import BAROFFIO, CALDERON, EPOCH, PAPER, RELEASED, TRACES, Recipe  # noqa: E402
+from camtrace.lab.sources import Source, make_source, requantise, to_tensor  # noqa: E402
+from camtrace.lab.store import PatchStore  # noqa: E402
+from camtrace.lab.train import Schedule, Trained, train  # noqa: E402
+from made_patches import two_textures  # noqa: E402
+
+SIZE = 8
+PLAIN = Recipe("sgd", 0.05, 0.0, "constant", precision="32-true")
+Curve = list[tuple[int, dict[str, float]]]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """On nets so small, threads only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Tiny(Features):
+    """Everything that a resumption must bring back: convolution, running statistics, dropout."""
+
+    dimension = 6
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Tanh(), nn.Dropout(0.2)), nn.Flatten(), nn.Linear(4 * 36, self.dimension)
+        )
+
+    def forward(self, patches: Tensor) -> Tensor:
+        return cast("Tensor", self.layers((patches - 128) / 16))
+
+
+class Linear(Features):
+    """No randomness and nothing but what the loss asks for."""
+
+    dimension = 6
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3 * SIZE * SIZE, self.dimension)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        return cast("Tensor", self.layer((patches.flatten(1) - 128) / 16))
+
+
+def made(net: Callable[[], Features], seed: int = 0) -> Features:
+    torch.manual_seed(seed)
+    return net()
+
+
+def textures(photos: int = 16, **options: Any) -> Source:
+    return make_source(two_textures(photos, size=SIZE, **options))
+
+
+def run(
+    net: Features, *, recipe: Recipe = PLAIN, steps: int = 6, source: Source | None = None, curve: Curve | None = None, **schedule: Any
+) -> Trained:
+    """Train with batches of 8 and keep what was logged."""
+    validation = schedule.pop("validation", None)
+    rows = [] if curve is None else curve
+    torch.manual_seed(0)  # the first weights of the classifiers
+    return train(
+        net,
+        [(source or textures(), 8)],
+        recipe=recipe,
+        schedule=Schedule(steps, **schedule),
+        validation=validation,
+        log=lambda step, metrics: rows.append((step, metrics)),
+    )
+
+
+def flat(module: nn.Module) -> Tensor:
+    """All that a module holds, as one vector."""
+    return torch.cat([tensor.detach().double().flatten() for tensor in module.state_dict().values()])
+
+
+def same(first: Trained, second: Trained) -> bool:
+    """Bit for bit, net and classifier."""
+    return torch.equal(flat(first.net), flat(second.net)) and all(
+        np.array_equal(getattr(first.classifier, part), getattr(second.classifier, part)) for part in ("weights", "biases")
+    )
+
+
+def loss_of(trained: Trained, source: Source) -> float:
+    """Mean cross-entropy over all patches of a source, the plain way."""
+    with torch.no_grad():
+        features = trained.net(to_tensor(source.take(np.arange(len(source.chosen)))))
+    scores = features @ torch.from_numpy(trained.classifier.weights).T + torch.from_numpy(trained.classifier.biases)
+    return float(functional.cross_entropy(scores, torch.from_numpy(source.labels)))
+
+
+# ---- where patches come from
+
+
+def store_of(*groups: tuple[int, int], size: int = 4) -> PatchStore:
+    """One photo for each (camera, patches); the pixels of a patch are its position."""
+    labels = np.concatenate([np.full(count, camera, np.int32) for camera, count in groups])
+    photos = np.concatenate([np.full(count, photo, np.int32) for photo, (_, count) in enumerate(groups)])
+    pixels = np.arange(len(labels), dtype=np.uint8)[:, None, None, None] * np.ones((1, size, size, 3), np.uint8)
+    return PatchStore(pixels, photos, labels)
+
+
+def shares(source: Source, of: np.ndarray[Any, Any], draws: int = 20_000) -> dict[int, float]:
+    """How often each value of `of`, one for each patch of the store, is drawn."""
+    drawn = of[source.chosen[source.pick(draws, np.random.default_rng(0))]]
+    return {int(value): float((drawn == value).mean()) for value in np.unique(of)}
+
+
+def test_every_camera_is_drawn_equally_often() -> None:
+    store = store_of((0, 60), (3, 5), (7, 20))
+    assert shares(make_source(store), store.labels) == pytest.approx({0: 1 / 3, 3: 1 / 3, 7: 1 / 3}, abs=0.015)
+
+
+def test_groups_of_a_camera_are_drawn_by_the_root_of_their_sizes() -> None:
+    store = store_of((0, 64), (0, 4), (1, 9))  # roots 8 and 2
+    source = make_source(store, groups=["phone A", "phone B", "phone C"])
+    assert shares(source, store.photos) == pytest.approx({0: 0.4, 1: 0.1, 2: 0.5}, abs=0.015)
+
+
+def test_all_patches_of_a_group_are_drawn_alike() -> None:
+    store = store_of((0, 10))
+    drawn = shares(make_source(store, groups=["A"]), np.arange(10))
+    assert drawn == pytest.approx(dict.fromkeys(range(10), 0.1), abs=0.015)
+
+
+def test_only_the_photos_and_patches_asked_for_are_there() -> None:
+    store = store_of((0, 3), (1, 3), (0, 3))
+    assert make_source(store, photos=[0, 1]).chosen.tolist() == [0, 1, 2, 3, 4, 5]
+    assert make_source(store, photos=[1, 2, 99]).chosen.tolist() == [3, 4, 5, 6, 7, 8], "photos that gave no patch are no error"
+    mask = np.array([True, False, False] * 3)
+    assert make_source(store, photos=[0, 2], patches=mask).chosen.tolist() == [0, 6]
+
+
+def test_validation_shares_the_labels_of_training() -> None:
+    store = store_of((2, 2), (5, 2), (9, 2), (5, 1))
+    taught = make_source(store, photos=[0, 2])
+    assert taught.cameras.tolist() == [2, 9]
+    assert taught.labels.tolist() == [0, 0, 1, 1]
+    asked = make_source(store, photos=[1, 2, 3], cameras=taught.cameras)
+    assert asked.n_classes == 2
+    assert asked.chosen.tolist() == [4, 5], "camera 5 was not taught"
+    assert asked.labels.tolist() == [1, 1]
+
+
+def test_a_thinned_source_is_spread_evenly() -> None:
+    store = store_of((0, 10), (1, 15))
+    source = make_source(store)
+    thin = source.thin(10)
+    assert thin.chosen.tolist() == list(range(0, 25, 3))
+    assert thin.labels.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1]
+    assert thin.n_classes == 2
+    assert source.thin(1000).chosen.tolist() == list(range(25))
+    assert source.thin(25).chosen.tolist() == list(range(25))
+    assert shares(thin, np.arange(25)) == pytest.approx({n: 1 / 9 if n % 3 == 0 else 0 for n in range(25)}, abs=0.015)
+
+
+def test_pixels_are_those_of_the_patches_picked() -> None:
+    source = make_source(store_of((0, 10), (1, 15)), photos=[1])
+    assert source.take(np.array([0, 14, 3]))[:, 0, 0, 0].tolist() == [10, 24, 13]
+    assert source.sample(5)[:, 0, 0, 0].tolist() == [10, 13, 16, 19, 22]
+    tensor = to_tensor(source.take(np.array([2])))
+    assert tensor.shape == (1, 3, 4, 4)
+    assert tensor.dtype == torch.float32
+    assert tensor.unique().tolist() == [12.0]
+
+
+def test_a_share_of_the_patches_is_saved_again_as_jpeg() -> None:
+    before = np.random.default_rng(0).integers(0, 256, (200, 16, 16, 3), dtype=np.uint8)
+
+    def changed(share: float, seed: int = 1) -> np.ndarray[Any, Any]:
+        after = requantise(before.copy(), share, np.random.default_rng(seed))
+        assert after.shape == before.shape
+        return cast("np.ndarray[Any, Any]", (after != before).any(axis=(1, 2, 3)))
+
+    assert not changed(0.0).any()
+    assert changed(1.0).all()
+    assert 0.15 < changed(0.25).mean() < 0.35
+    assert np.array_equal(changed(0.25), changed(0.25))
+
+
+# ---- recipes
+
+
+def test_the_papers_rate_is_halved_every_ten_of_fifty_epochs() -> None:
+    rates = [PAPER.rate(epoch * EPOCH, PAPER.steps) for epoch in range(50)]
+    assert rates == pytest.approx([0.015 / 2 ** (epoch // 10) for epoch in range(50)])
+    assert PAPER.rate(10 * EPOCH - 1, PAPER.steps) == 0.015
+    assert (PAPER.optimiser, PAPER.weight_decay, PAPER.batch, PAPER.steps) == ("sgd", 7.5e-3, 128, 50 * EPOCH)
+
+
+def test_other_published_recipes() -> None:
+    assert (RELEASED.rate(0, 5), RELEASED.weight_decay, RELEASED.bias_rate) == (0.01, 7.5e-4, 2.0)
+    assert (BAROFFIO.optimiser, BAROFFIO.batch, BAROFFIO.rate(0, 9), BAROFFIO.rate(8, 9)) == ("sgd", 128, 0.001, 0.001)
+    assert (CALDERON.optimiser, CALDERON.batch, CALDERON.rate(0, 9), CALDERON.rate(8, 9)) == ("adamw", 24, 1e-3, 1e-3)
+
+
+def test_a_falling_rate_warms_up_and_then_follows_a_cosine() -> None:
+    recipe = replace(TRACES, learning_rate=1.0)
+    assert recipe.rate(0, 4000) == pytest.approx(1.001 / 200)
+    assert recipe.rate(99, 4000) == pytest.approx(0.5 * (0.5 + 0.5 * math.cos(math.pi * 99 / 4000) + 1e-3))
+    assert recipe.rate(2000, 4000) == pytest.approx(0.501)
+    assert recipe.rate(3999, 4000) == pytest.approx(1e-3, rel=1e-3)
+
+
+# ---- the loop
+
+
+def weights_by_step(recipe: Recipe, *, steps: int, net: Callable[[], Features] = Linear) -> list[Tensor]:
+    """The net before the run and after each step."""
+    trained = made(net)
+    seen = [flat(trained)]
+    torch.manual_seed(0)  # as in `run`
+    train(trained, [(textures(), 8)], recipe=recipe, schedule=Schedule(steps), log=lambda _step, _metrics: seen.append(flat(trained)))
+    return seen
+
+
+def test_each_step_learns_at_the_rate_of_its_recipe() -> None:
+    hardly = replace(PLAIN, schedule="halved", halvings=4000)  # in the second of two steps: 0.05 / 2^2000
+    before, first, second = weights_by_step(hardly, steps=2)
+    assert not torch.equal(before, first)
+    assert torch.equal(first, second)
+    _, first, second = weights_by_step(PLAIN, steps=2)
+    assert not torch.equal(first, second)
+
+
+def test_biases_may_learn_faster() -> None:
+    def way(bias_rate: float) -> tuple[Tensor, Tensor]:
+        net = made(Linear)
+        before = copy.deepcopy(net)
+        run(net, recipe=replace(PLAIN, bias_rate=bias_rate), steps=1)
+        assert isinstance(net, Linear)
+        assert isinstance(before, Linear)
+        return (net.layer.weight - before.layer.weight).detach(), (net.layer.bias - before.layer.bias).detach()
+
+    (weights, biases), (same_weights, twice_biases) = way(1.0), way(2.0)
+    assert biases.abs().min() > 0
+    torch.testing.assert_close(same_weights, weights, rtol=0, atol=0)
+    torch.testing.assert_close(twice_biases, 2 * biases, rtol=1e-3, atol=1e-6)
+
+
+def test_long_gradients_are_cut_and_logged_as_they_were() -> None:
+    net, cut = made(Linear), made(Linear)
+    before = flat(net)
+    whole: Curve = []
+    short: Curve = []
+    classifier = run(net, recipe=PLAIN, steps=1, curve=whole).classifier
+    run(cut, recipe=replace(PLAIN, longest_gradient=1e-2), steps=1, curve=short)
+    norm = whole[0][1]["gradient_norm"]
+    assert short[0][1]["gradient_norm"] == norm > 1e-2
+    assert classifier.weights.shape == (2, 6)
+    torch.testing.assert_close((flat(cut) - before) * norm / 1e-2, flat(net) - before, rtol=1e-3, atol=1e-5)
+
+
+def test_every_step_is_logged() -> None:
+    curve: Curve = []
+    run(made(Tiny), steps=5, curve=curve, validation=textures(4), validate_every=2)
+    assert [step for step, _ in curve] == [1, 2, 3, 4, 5]
+    always = {"loss", "accuracy", "gradient_norm"}
+    assert [set(metrics) - always for _, metrics in curve] == [
+        {"validation_loss", "validation_accuracy"} if step in (2, 4, 5) else set() for step in range(1, 6)
+    ]
+    assert all(always <= set(metrics) for _, metrics in curve)
+    assert all(math.isfinite(value) for _, metrics in curve for value in metrics.values())
+
+
+def test_what_is_logged_is_true() -> None:
+    """One step whose rate is too small to change anything, on a batch that holds just one patch, of camera 1."""
+    store = two_textures(2, size=SIZE)
+    only = Source(store, np.array([5]), np.array([1]), np.array([0, 1]), np.array([1.0]))
+    curve: Curve = []
+    trained = run(made(Linear), recipe=replace(PLAIN, learning_rate=1e-30), steps=1, source=only, curve=curve, validation=textures(600))
+    ((step, metrics),) = curve
+    assert step == 1
+    assert metrics["loss"] == pytest.approx(loss_of(trained, only), rel=1e-5)
+    assert metrics["accuracy"] == (metrics["loss"] < math.log(2))
+    assert metrics["validation_loss"] == pytest.approx(loss_of(trained, textures(600)), rel=1e-5), "2,400 patches are several batches"
+    assert metrics["gradient_norm"] == pytest.approx(_gradient_norm(trained, only), rel=1e-4)
+
+
+def _gradient_norm(trained: Trained, source: Source) -> float:
+    weights, biases = (torch.tensor(part, requires_grad=True) for part in (trained.classifier.weights, trained.classifier.biases))
+    scores = trained.net(to_tensor(source.take(np.arange(1)))) @ weights.T + biases
+    loss = functional.cross_entropy(scores, torch.from_numpy(source.labels))
+    gradients = torch.autograd.grad(loss, [*trained.net.parameters(), weights, biases])
+    return math.sqrt(sum(float((gradient**2).sum()) for gradient in gradients))
+
+
+def test_two_sources_train_one_net_with_a_classifier_each() -> None:
+    numbers = np.arange(6, dtype=np.int32)
+    three = make_source(PatchStore(np.full((6, SIZE, SIZE, 3), 128, np.uint8), numbers, numbers % 3))
+    curve: Curve = []
+    trained = train(
+        made(Linear),
+        [(textures(), 8), (three, 16)],
+        recipe=replace(PLAIN, learning_rate=1e-3),
+        schedule=Schedule(2),
+        log=lambda step, metrics: curve.append((step, metrics)),
+    )
+    assert trained.classifier.weights.shape == (2, 6), "the classifier of the first source"
+    assert set(curve[0][1]) == {"loss", "accuracy", "loss_1", "accuracy_1", "gradient_norm"}
+    # Features of grey patches are the biases of the net, so that each of the three classes gets about the same score.
+    assert curve[0][1]["loss_1"] == pytest.approx(math.log(3), abs=0.3)
+
+
+def test_the_cache_is_never_changed() -> None:
+    source = textures()
+    before = source.store.patches.copy()
+    run(made(Linear), recipe=replace(PLAIN, requantised=1.0), source=source)
+    assert np.array_equal(source.store.patches, before)
+
+
+def test_a_seed_says_all_that_is_random() -> None:
+    def once(seed: int) -> Trained:
+        return run(made(Tiny), recipe=replace(PLAIN, requantised=0.5), seed=seed)
+
+    first = once(3)
+    assert same(first, once(3))
+    assert not same(first, once(4))
+
+
+def test_without_validation_the_last_weights_are_kept() -> None:
+    net = made(Tiny)
+    trained = run(net, steps=5, validate_every=2)
+    assert torch.equal(flat(trained.net), flat(net)), "the net that was given is the one that was trained"
+    assert not trained.net.training
+    assert trained.progress.step == 5
+
+
+def test_the_running_average_is_kept_where_the_recipe_says_so() -> None:
+    recipe = replace(PLAIN, averaged=True)
+    seen = weights_by_step(recipe, steps=4)
+    average = seen[0]
+    for step, weights in enumerate(seen[1:]):
+        keep = (1 + step) / (10 + step)
+        average = keep * average + (1 - keep) * weights
+    kept = run(made(Linear), recipe=recipe, steps=4).net
+    torch.testing.assert_close(flat(kept), average, rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(average, seen[-1], rtol=1e-5, atol=1e-6)
+
+
+# ---- validation, early stop
+
+
+def worsening(**schedule: Any) -> tuple[Trained, Curve]:
+    """Validation photos whose cameras have changed places: the more the net learns, the larger its validation loss."""
+    curve: Curve = []
+    wrong = textures(8, swapped=True)
+    trained = run(
+        made(Linear), recipe=replace(PLAIN, learning_rate=0.02), steps=20, validation=wrong, validate_every=2, curve=curve, **schedule
+    )
+    assert loss_of(trained, wrong) == pytest.approx(trained.progress.best_loss, rel=1e-5)
+    return trained, curve
+
+
+def test_the_weights_of_smallest_validation_loss_are_kept() -> None:
+    trained, curve = worsening()
+    losses = {step: metrics["validation_loss"] for step, metrics in curve if "validation_loss" in metrics}
+    assert list(losses) == list(range(2, 21, 2))
+    best = min(losses, key=losses.__getitem__)
+    assert (trained.progress.best_step, trained.progress.best_loss) == (best, losses[best])
+    assert losses[20] > 1.5 * losses[best], "the case is made so that the end is not the best"
+
+
+def test_patience_ends_a_run_that_gets_no_better() -> None:
+    whole = worsening()[0]
+    trained, curve = worsening(patience=3)
+    best = trained.progress.best_step
+    assert [step for step, _ in curve] == list(range(1, best + 2 * 3 + 1))
+    assert trained.progress.step == best + 6 < 20
+    assert trained.progress.since_best == 3
+    assert same(trained, whole)
+
+
+def test_a_run_that_stopped_leaves_no_thread_behind() -> None:
+    before = threading.active_count()
+    worsening(patience=1)
+    assert threading.active_count() == before
+
+
+def test_an_error_in_drawing_ends_the_run() -> None:
+    """A disk that fails, say: the run must not wait for patches that never come."""
+
+    class Failing(Source):
+        def take(self, picked: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+            raise OSError("the disk is gone")
+
+    source = textures()
+    with pytest.raises(OSError, match="the disk is gone"):
+        run(made(Linear), source=Failing(**vars(source)))
+
+
+# ---- resumption
+
+
+class Killed(Exception):
+    """Stands for a kill: ends the run at a step, whatever it was about to do."""
+
+
+SGD = replace(PLAIN, bias_rate=2.0)
+AVERAGED = replace(TRACES, requantised=0.3, precision="32-true")
+
+
+def interrupted(folder: Path, recipe: Recipe, *, at: int) -> tuple[Trained, Curve, Curve]:
+    """A run killed at a step and taken up again: the result, and what was logged before and after."""
+    before: Curve = []
+    after: Curve = []
+
+    def log(step: int, metrics: dict[str, float]) -> None:
+        if step == at:
+            raise Killed
+        before.append((step, metrics))
+
+    options: dict[str, Any] = {
+        "recipe": recipe,
+        "schedule": Schedule(10, seed=7, validate_every=3, checkpoint=folder / "run.safetensors"),
+        "validation": textures(4),
+    }
+    net = made(Tiny)
+    torch.manual_seed(0)
+    with pytest.raises(Killed):
+        train(net, [(textures(), 8)], **options, log=log)
+    other = made(Tiny, seed=99)  # what the net was before it was taken up must not matter
+    trained = train(other, [(textures(), 8)], **options, log=lambda step, metrics: after.append((step, metrics)))
+    return trained, before, after
+
+
+@pytest.mark.parametrize("at", [5, 6, 10])
+@pytest.mark.parametrize("recipe", [SGD, AVERAGED, replace(AVERAGED, precision="bf16-mixed")], ids=["sgd", "averaged", "bf16"])
+def test_a_killed_run_ends_where_it_would_have_ended(tmp_path: Path, recipe: Recipe, at: int) -> None:
+    curve: Curve = []
+    whole = run(made(Tiny), recipe=recipe, steps=10, seed=7, validate_every=3, validation=textures(4), curve=curve)
+    trained, before, after = interrupted(tmp_path, recipe, at=at)
+    assert same(trained, whole)
+    assert trained.progress == whole.progress
+    kept = after[0][0] - 1  # the step of the checkpoint
+    assert kept == (at - 1) // 3 * 3
+    assert [row for row in before if row[0] <= kept] + after == curve
+
+
+def test_a_step_is_logged_before_its_checkpoint_is_written(tmp_path: Path) -> None:
+    """Else a kill between the two would leave a hole: the step would neither be logged nor done again."""
+    trained, before, after = interrupted(tmp_path, SGD, at=6)
+    assert trained.progress.step == 10
+    assert {step for step, _ in before} | {step for step, _ in after} == set(range(1, 11))
+
+
+def test_a_finished_run_does_nothing_more(tmp_path: Path) -> None:
+    curve: Curve = []
+    trained, _, _ = interrupted(tmp_path, SGD, at=5)
+    path = tmp_path / "run.safetensors"
+    written = path.read_bytes()
+    again = run(made(Tiny), recipe=SGD, steps=10, seed=7, validate_every=3, validation=textures(4), checkpoint=path, curve=curve)
+    assert same(again, trained)
+    assert curve == []
+    assert path.read_bytes() == written
+
+
+def test_a_run_that_lost_patience_stays_stopped(tmp_path: Path) -> None:
+    stopped, _ = worsening(patience=2, checkpoint=tmp_path / "run.safetensors")
+    again, curve = worsening(patience=2, checkpoint=tmp_path / "run.safetensors")
+    assert same(again, stopped)
+    assert curve == []
+
+
+def test_a_checkpoint_holds_tensors_and_progress_and_nothing_that_runs(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "run.safetensors"
+    assert peek(path) == Progress()
+    assert peek(None) == Progress()
+    trained = run(made(Tiny), recipe=AVERAGED, steps=4, validate_every=2, validation=textures(4), checkpoint=path)
+    assert peek(path) == trained.progress
+    assert trained.progress.step == 4
+    assert [found.name for found in path.parent.iterdir()] == [path.name], "nothing half-written is left"
+    with safe_open(path, "pt") as file:
+        parts = {key.split("/")[0] for key in file.keys()}  # noqa: SIM118 - no iterator
+    assert parts == {"trainee", "kept", "best", "optimiser"}
+
+
+def test_a_checkpoint_that_was_being_written_is_not_taken_up(tmp_path: Path) -> None:
+    path = tmp_path / "run.safetensors"
+    whole = run(made(Tiny), steps=4)
+    path.with_suffix(".partial").write_bytes(b"half of it")
+    assert same(run(made(Tiny), steps=4, checkpoint=path), whole)
+
+
+def test_a_frozen_net_stays_as_it_is() -> None:
+    """Its running statistics too; only the classifier learns."""
+    net = made(Tiny).requires_grad_(False)
+    before = flat(net)
+    hardly = run(net, recipe=replace(PLAIN, learning_rate=1e-30))
+    trained = run(net)
+    assert torch.equal(flat(trained.net), before)
+    assert not np.allclose(trained.classifier.weights, hardly.classifier.weights, atol=1e-3)
+    assert hardly.classifier.weights.shape == trained.classifier.weights.shape == (2, 6)
