@@ -21,10 +21,10 @@ $(VENV)/light: pyproject.toml
 	$(BIN)/pip install --quiet --no-compile --editable .
 	touch $@
 
-# PyTorch's CPU build where pip would fetch gigabytes of CUDA otherwise: see CONTRIBUTING.md
+# A pair that fits; on Linux these are CUDA builds of 5 GB, for CPU builds see CONTRIBUTING.md
 $(VENV)/test: $(VENV)/light
-	$(BIN)/pip install --quiet "torch==2.13.0"
-	$(BIN)/pip install --quiet --editable ".[lab,test]"
+	$(BIN)/pip install --quiet "torch==2.14.1" "torchvision==0.29.1"
+	$(BIN)/pip install --quiet --editable ".[lab,wandb,test]"
 	touch $@
 
 clean:
