@@ -29,15 +29,6 @@ from camtrace.types import CamtraceError  # noqa: E402
 from made_patches import two_textures  # noqa: E402
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """On batches so small, threads mostly wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 TOY = Plan(steps=6, batch_real=8, batch_made=8, made_cameras=4, made_photos=4, folds=1, left_out=2)
 
 
@@ -59,15 +50,20 @@ def test_training_learns_what_tells_the_cameras_apart(name: str) -> None:
     assert np.mean([metrics["accuracy"] for metrics in curve[-10:]]) > 0.75
 
 
-def test_build_writes_a_bundle_that_the_light_install_runs(tmp_path: Path) -> None:
-    manifest = make_dataset(tmp_path / "data", cameras=5, photos=10)
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos enough to leave two cameras out of a fold."""
+    return make_dataset(tmp_path_factory.mktemp("release"), cameras=5, photos=10, size=256)
+
+
+def test_build_writes_a_bundle_that_the_light_install_runs(manifest: Path, tmp_path: Path) -> None:
     accuracy = build(manifest, tmp_path / "bundle", tmp_path / "work", TOY, name="toy", version="7")
     bundle = camtrace.load_bundle(tmp_path / "bundle")
     assert (bundle.id.name, bundle.id.version) == ("toy", "7")
     assert len(bundle.manifest.cameras) == 5
     assert accuracy["tested"] > 0
     assert accuracy["foreign"] > 0
-    photo = next((tmp_path / "data").glob("*/*.jpg"))
+    photo = next(manifest.parent.glob("*/*.jpg"))
     assert camtrace.identify(photo, bundle=bundle).status == "ok"
     card = (tmp_path / "bundle" / "card.md").read_text("utf-8")
     low, high = accuracy["photos"]["summed"]["all"][1:]
@@ -76,8 +72,7 @@ def test_build_writes_a_bundle_that_the_light_install_runs(tmp_path: Path) -> No
         assert camera.name in card
 
 
-def test_a_build_that_was_cut_short_goes_on(tmp_path: Path) -> None:
-    manifest = make_dataset(tmp_path / "data", cameras=5, photos=10)
+def test_a_build_that_was_cut_short_goes_on(manifest: Path, tmp_path: Path) -> None:
     arguments = ["build", str(manifest), "--work", str(tmp_path / "work"), "--steps", "4", "--batch-real", "8", "--batch-made", "0"]
     arguments += ["--folds", "1", "--left-out", "2"]
     first = CliRunner().invoke(app, arguments, catch_exceptions=False)

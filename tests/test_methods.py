@@ -37,15 +37,6 @@ DIMENSIONS = {"patch-cnn": 128, "trace-net": 128, "camera-conv-net": 2048, "effi
 SMALL = {"efficient-net": 64}  # its features take any size; at its own the test would take minutes
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Batch normalisation of small maps by several threads is several times slower."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def patches(size: int, count: int = 3, seed: int = 0) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
@@ -70,7 +61,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_file_name_is_the_registration() -> None:
     found = {file: importlib.import_module(f"camtrace.lab.methods.{file}").METHOD for file in FILES}
     assert {file: method.name for file, method in found.items()} == {file: file.replace("_", "-") for file in FILES}
-    assert METHODS == {method.name: method for method in found.values()}
+    assert {method.name: method for method in found.values()} == METHODS
     assert set(DIMENSIONS) <= set(METHODS)
 
 

@@ -8,6 +8,7 @@ import math
 import pickletools
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import zipfile
@@ -15,7 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -51,15 +52,6 @@ Rows = list[dict[str, float]]
 SMALL = replace(METHODS["trace-net"], make=lambda: TraceNet((4, 4, 4, 4)))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Sums are then always taken in the same order, and threads do not wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def fit(folder: Path, method: Method = SMALL, **options: Any) -> tuple[Features, SoftmaxHead]:
     """A run on made patches, of four steps with two validations if not said otherwise."""
     source = make_source(two_textures(8, size=32))
@@ -69,28 +61,6 @@ def fit(folder: Path, method: Method = SMALL, **options: Any) -> tuple[Features,
         "validation": make_source(two_textures(4, size=32, seed=1), cameras=source.cameras),
     }
     return fit_features(folder, method, [(source, 4)], **{**defaults, **options})
-
-
-def read(path: Path) -> Any:
-    """JSON as others read it: without NaN and infinity, which it has not."""
-
-    def refuse(name: str) -> None:
-        raise AssertionError(f"{path}: {name} is not JSON")
-
-    return json.loads(path.read_text("utf-8"), parse_constant=refuse)
-
-
-def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """What TensorBoard shows of a run: steps and values by name."""
-    events = EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0})
-    events.Reload()
-    return {name: [(event.step, event.value) for event in events.Scalars(name)] for name in events.Tags()["scalars"]}
-
-
-def same_net(first: Path, second: Path) -> bool:
-    """Bit for bit."""
-    one, other = (load_file(folder / "net.safetensors") for folder in (first, second))
-    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
 # ---- one run
@@ -260,252 +230,3 @@ def test_a_run_killed_in_mid_epoch_ends_at_the_same_place(whole: Path, tmp_path:
     assert list_runs(tmp_path)[0]["state"] == "complete"
 
 
-def test_a_row_that_was_half_written_is_done_again(tmp_path: Path) -> None:
-    with tracked(tmp_path, {}) as log:
-        for step in (1, 2, 3):
-            log(step, {"loss": 1 / step})
-    path = tmp_path / "metrics.csv"
-    path.write_bytes(path.read_bytes() + b"4,0.2")
-    with tracked(tmp_path, {}, begin=2) as log:
-        log(3, {"loss": 0.5, "validation_loss": 0.25})
-    assert read_metrics(path) == [{"step": 1, "loss": 1}, {"step": 2, "loss": 0.5}, {"step": 3, "loss": 0.5, "validation_loss": 0.25}]
-    assert scalars(tmp_path) == {"loss": [(1, 1), (2, 0.5), (3, 0.5)], "validation_loss": [(3, 0.25)]}
-
-
-# ---- Weights & Biases
-
-
-@pytest.fixture
-def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing leaves the machine, and nothing is written but below the test's folder."""
-    pytest.importorskip("wandb", reason="Weights & Biases: pip install 'camtrace[wandb]'")
-    settings = {"MODE": "offline", "SILENT": "true", "ERROR_REPORTING": "false"}
-    folders = {f"{name}_DIR": str(tmp_path / name) for name in ("CACHE", "CONFIG", "DATA", "ARTIFACT")}
-    for name, value in {**settings, **folders}.items():
-        monkeypatch.setenv(f"WANDB_{name}", value)
-
-
-def wandb_history(path: Path) -> Rows:
-    """What an offline run keeps of every step. Its file is a log as LevelDB writes it: blocks of 32 KB, of records in pieces."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    data, at, whole, rows = path.read_bytes(), 7, b"", []
-    while at + 7 <= len(data):
-        if 32768 - at % 32768 < 7:
-            at += 32768 - at % 32768
-            continue
-        checksum, length, kind = int.from_bytes(data[at : at + 4], "little"), int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
-        piece = data[at + 7 : at + 7 + length]
-        assert zlib.crc32(bytes([kind]) + piece) == checksum
-        at, whole = at + 7 + length, whole + piece
-        if kind in (1, 4):  # a whole record, or the last piece of one
-            items = Record.FromString(whole).history.item
-            rows.append({item.key or item.nested_key[0]: json.loads(item.value_json) for item in items})
-            whole = b""
-    return [row for row in rows if row]
-
-
-def test_weights_and_biases_gets_every_step(tmp_path: Path, offline: None) -> None:
-    folder = tmp_path / "run"
-    fit(folder, wandb=True)
-    (path,) = folder.glob("wandb/offline-run-*/run-*.wandb")
-    history = wandb_history(path)
-    rows = read_metrics(folder / "metrics.csv")
-    assert [row["_step"] for row in history] == [row["step"] for row in rows] == [1, 2, 3, 4]
-    for told, row in zip(history, rows, strict=True):
-        assert {name: told[name] for name in row if name != "step"} == {name: value for name, value in row.items() if name != "step"}
-        assert {"loss", "accuracy", "gradient_norm"} <= set(told)
-
-
-def test_a_run_taken_up_again_is_one_run_of_weights_and_biases(tmp_path: Path, offline: None) -> None:
-    for begin in (0, 2):
-        with tracked(tmp_path, {}, begin=begin, wandb=True) as log:
-            log(begin + 1, {"loss": 1.0})
-    files = list(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))
-    assert len(files) == 2
-    assert len({path.name for path in files}) == 1, "the name of the file is that of the run"
-
-
-def test_missing_weights_and_biases_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    genuine = builtins.__import__
-
-    def without(name: str, *rest: Any) -> Any:
-        if name == "wandb":
-            raise ImportError(name)
-        return genuine(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with (
-        pytest.raises(CamtraceError, match=r"--wandb needs Weights & Biases: pip install 'camtrace\[wandb\]'"),
-        tracked(tmp_path, {}, wandb=True),
-    ):
-        pass
-
-
-# ---- the command line
-
-
-def cli(*words: object) -> str:
-    """Standard output of `camtrace lab WORDS`, in this process."""
-    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-@pytest.fixture(scope="module")
-def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made photos; every camera has two devices, every device scenes of its own."""
-    root = tmp_path_factory.mktemp("album")
-    make_dataset(root, cameras=3, devices=2, photos=4, size=256)
-    return root
-
-
-def words_of(album: Path, folder: Path) -> list[object]:
-    options = ("--method", "patch-cnn", "--steps", 6, "--batch", 8, "--validate-every", 2, "--accelerator", "cpu")
-    return ["train", album, "--out", folder, "--work", album.parent / "work", *options]
-
-
-@pytest.fixture(scope="module")
-def trained(album: Path) -> Path:
-    """The folder of one run of `camtrace lab train`."""
-    folder = album.parent / "runs" / "single"
-    figures = json.loads(cli(*words_of(album, folder)))
-    assert figures == read(folder / "bundle" / "manifest.json")["accuracy"]
-    return folder
-
-
-def test_a_run_leaves_a_bundle_that_identifies(trained: Path, album: Path) -> None:
-    bundle = camtrace.load_bundle(trained / "bundle")
-    manifest = bundle.manifest
-    names = sorted(folder.name.replace("_", " ") for folder in album.iterdir() if folder.is_dir())
-    assert [camera.name for camera in manifest.cameras] == names
-    assert (bundle.id.name, manifest.training["method"], manifest.patch_count) == ("single", "patch-cnn", 32)
-    photo = next(album.glob("*/*.jpg"))
-    verdict = camtrace.identify(photo, bundle=trained / "bundle")
-    assert verdict.status == "ok"
-    assert {ranked.camera for ranked in verdict.ranking} <= set(names)
-    assert manifest.accuracy["tested"] == sum(camera.tested for camera in manifest.cameras) > 0
-    assert "camtrace lab train" in (trained / "bundle" / "card.md").read_text("utf-8")
-
-
-def test_the_bundle_sees_what_the_trained_net_sees(trained: Path) -> None:
-    net = METHODS["patch-cnn"].make()
-    tensors = {name: torch.from_numpy(tensor) for name, tensor in load_file(trained / "net.safetensors").items()}
-    net.load_state_dict({name: tensor for name, tensor in tensors.items() if not name.startswith("classifier.")})
-    patches = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
-    with torch.no_grad():
-        expected: Tensor = net.eval()(to_tensor(patches))
-    given = camtrace.load_bundle(trained / "bundle").extract(Patches(patches, np.zeros((3, 2), np.int64)))
-    np.testing.assert_allclose(given, expected.numpy(), atol=1e-4)
-    assert expected.std() > 0
-
-
-def test_all_that_a_run_writes_is_data(trained: Path) -> None:
-    """No pickle, bare or zipped, which could run code when it is opened."""
-    written = {path.relative_to(trained).as_posix(): path for path in trained.rglob("*") if path.is_file()}
-    assert {
-        *("config.json", "environment.json", "metrics.csv", "curves.png", "checkpoint.safetensors", "net.safetensors", "result.json"),
-        *("bundle/manifest.json", "bundle/features.onnx", "bundle/head.onnx", "bundle/references.safetensors", "bundle/card.md"),
-    } == {name for name in written if not name.startswith("tensorboard/")}
-    for name, path in written.items():
-        assert not zipfile.is_zipfile(path), name
-        assert not is_pickle(path.read_bytes()), name
-        if path.suffix == ".safetensors":
-            with safe_open(path, "np") as file:
-                assert file.keys(), name
-        if path.suffix == ".json":
-            read(path)
-
-
-def is_pickle(data: bytes) -> bool:
-    """Whether the bytes are opcodes of pickle up to STOP."""
-    try:
-        return any(opcode.name == "STOP" for opcode, _, _ in pickletools.genops(data))
-    except Exception:
-        return False
-
-
-def test_pickles_would_be_found(tmp_path: Path) -> None:
-    path = tmp_path / "net.pt"
-    torch.save({"weights": torch.zeros(2)}, path)
-    assert zipfile.is_zipfile(path)
-    torch.save({"weights": torch.zeros(2)}, path, _use_new_zipfile_serialization=False)
-    assert is_pickle(path.read_bytes())
-
-
-def test_training_again_into_a_finished_folder_trains_nothing(trained: Path, album: Path) -> None:
-    kept = ("metrics.csv", "net.safetensors", "checkpoint.safetensors", "config.json", "environment.json")
-    before = [(trained / name).stat().st_mtime_ns for name in kept]
-    figures = json.loads(cli(*words_of(album, trained)))
-    assert [(trained / name).stat().st_mtime_ns for name in kept] == before
-    assert figures == read(trained / "bundle" / "manifest.json")["accuracy"]
-    with pytest.raises(CamtraceError, match=r"single: holds another run \(steps 6 -> 7\)"):
-        cli(*words_of(album, trained), "--steps", 7)
-
-
-def test_two_processes_give_the_curve_of_one(trained: Path, album: Path) -> None:
-    """Distributed data parallelism over gloo: each process takes half of every batch."""
-    folder = trained.parent / "double"
-    words = [str(word) for word in (*words_of(album, folder), "--devices", 2)]
-    done = subprocess.run(
-        [sys.executable, "-m", "camtrace", "lab", *words], check=False, timeout=600, capture_output=True, text=True, encoding="utf-8"
-    )
-    assert done.returncode == 0, done.stderr
-    one, two = (read_metrics(run / "metrics.csv") for run in (trained, folder))
-    assert [row["step"] for row in two] == [1, 2, 3, 4, 5, 6]
-    for name in ("validation_loss", "validation_accuracy", "gradient_norm"):
-        steps, curve = columns(two, name)
-        expected_steps, expected = columns(one, name)
-        assert steps == expected_steps
-        assert curve == pytest.approx(expected, rel=1e-3), name
-    assert len({round(value, 4) for value in columns(one, "validation_loss")[1]}) == 3, "a curve that moves"
-    first, second = (load_file(run / "net.safetensors") for run in (trained, folder))
-    for name in first:
-        np.testing.assert_allclose(second[name], first[name], rtol=1e-2, atol=1e-4, err_msg=name)
-    assert set(json.loads(done.stdout)) == set(read(trained / "bundle" / "manifest.json")["accuracy"]), "told once"
-
-
-def test_runs_are_listed_and_compared(trained: Path, complete: Path, tmp_path: Path) -> None:
-    shutil.copytree(trained, tmp_path / "a" / "single")
-    shutil.copytree(complete, tmp_path / "other")
-    foreign = tmp_path / "model" / "config.json"
-    foreign.parent.mkdir()
-    foreign.write_text("{}", "utf-8")
-    found = {run["run"]: run for run in json.loads(cli("runs", tmp_path, "--to", "json"))}
-    assert set(found) == {"a/single", "other"}, "a config.json alone is no run"
-    for name, folder in (("a/single", trained), ("other", complete)):
-        assert found[name]["state"] == "complete"
-        assert found[name]["config"] == read(folder / "config.json")
-        assert found[name]["result"] == read(folder / "result.json")
-        assert found[name]["git"] == read(folder / "environment.json")["git"]
-    text = cli("runs", tmp_path)
-    (line,) = [line for line in text.splitlines() if line.startswith("a/single")]
-    assert f"{read(trained / 'result.json')['validation_loss']:.4f}" in line
-    compared = text.partition("settings that differ:\n")[2]
-    order = list(found)
-    assert f"  method: {', '.join(found[name]['config']['method'] for name in order)}" in compared.splitlines()
-    assert f"  recipe.learning_rate: {', '.join(str(found[name]['config']['recipe']['learning_rate']) for name in order)}" in compared
-    assert "  seed:" not in compared, "both have seed 0"
-
-
-def test_a_folder_without_runs_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(CamtraceError, match="no training run below it"):
-        cli("runs", tmp_path)
-
-
-WRONG: list[tuple[str, Callable[[Path], list[object]]]] = [
-    ("--method 'resnet'", lambda album: [album, "--method", "resnet"]),
-    ("--recipe 'quick'", lambda album: [album, "--recipe", "quick"]),
-    ("--head 'forest'", lambda album: [album, "--head", "forest"]),
-    ("--weights 'imagenet' is not one of none", lambda album: [album, "--weights", "imagenet"]),
-    ("--precision '16-mixed'", lambda album: [album, "--precision", "16-mixed"]),
-    ("--protocol 'lucky'", lambda album: [album, "--protocol", "lucky"]),
-]
-
-
-@pytest.mark.parametrize(("message", "words"), WRONG, ids=[message for message, _ in WRONG])
-def test_wrong_usage_is_told_before_anything_is_done(album: Path, tmp_path: Path, message: str, words: Any) -> None:
-    result = CliRunner(env={"COLUMNS": "300"}).invoke(app, ["train", *map(str, words(album)), "--out", str(tmp_path / "run")])
-    assert result.exit_code == 2
-    assert message in result.stderr
-    assert not (tmp_path / "run").exists()

@@ -92,7 +92,7 @@ def fisher_onnx(fisher: Fisher) -> bytes:
         "weights": fisher.weights,
         "biases": fisher.biases[:, :, None],
         "subspaces": fisher.subspaces,
-        "n_cameras": np.array([fisher.n_cameras]),
+        "n_cameras": np.array([fisher.n_cameras], np.int64),
         "off_on": np.array([0, 1], np.float32),
         "never": np.float32(-np.inf),
     }

@@ -19,6 +19,7 @@ from camtrace.lab.methods import Method
 from camtrace.types import References, Votes
 
 C_GRID = (0.001, 0.01, 0.1)
+_ENSEMBLE = 12  # patches of each photo that the ensemble is fitted on: the out-of-bag choice tries hundreds of learners
 _CHOOSING = 8  # patches of each photo that C is chosen with: the time of a fit grows with their square
 
 
@@ -93,7 +94,8 @@ def teach(references: References, method: Method, *, c: float, seed: int = 0) ->
     """Fit the method's head for the cameras present in the references: SVMs too where a net has a classifier, which knows others."""
     present, labels = np.unique(references.cameras, return_inverse=True)
     if method.head == "fisher":
-        return Taught(FisherHead(fit_fisher(references.features, labels, len(present), photos=references.photos, seed=seed)), present)
+        some = _first_of_each_photo(References(references.features, labels, references.photos), _ENSEMBLE)
+        return Taught(FisherHead(fit_fisher(some.features, some.cameras, len(present), photos=some.photos, seed=seed)), present)
     return Taught(SvmHead(fit_duels(references.features, labels, len(present), c=c)), present)
 
 

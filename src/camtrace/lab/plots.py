@@ -29,7 +29,7 @@ Point = tuple[float, float, float, float]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444")
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_HATCHES = ("", "////", "\\\\\\\\", "||||", "----", "xxxx", "++++")  # with the colours, 49 kinds of block; lines keep the SVG small
+_HATCHES = ("", 6 * "/", 6 * "\\", 4 * "|", 4 * "-", 4 * "x", 4 * "+")  # with the colours, 49 kinds of block; lines keep the SVG small
 _NO_DATA, _NO_DATA_HATCH = "#E3E3E3", "#9A9A9A"
 _INK = "#262626"
 _PRINTED_CELLS = 20  # most cameras for which every cell of a confusion matrix has room for its number
@@ -39,12 +39,8 @@ _PHOTO_SIDE = 1200  # pixels of a photo's longer side that a figure can show
 
 _STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
-    "font.sans-serif": [
-        "DejaVu Sans",
-        "Verdana",
-        "Arial",
-        "sans-serif",
-    ],  # the first comes with matplotlib; the rest is for readers of SVG
+    # the first comes with matplotlib: the same everywhere; the others are for who reads an SVG without it
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "sans-serif"],
     "font.size": 9,
     "figure.titlesize": 11,
     "axes.titlesize": 10,
@@ -83,6 +79,7 @@ def _figure(size: tuple[float, float], targets: Mapping[str, Path], *, title: st
         for suffix, path in targets.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(path, format=suffix[1:], metadata=_METADATA[suffix])
+            figure.set_layout_engine("none")  # it is laid out: the costly part, needed once
 
 
 def _both(path: Path) -> dict[str, Path]:
@@ -107,7 +104,7 @@ def draw_curves(rows: Sequence[dict[str, float]], path: Path) -> None:
     its extremes in pale. Values that are not finite are left out.
     """
     panels = (("loss", "loss", 1.0), ("accuracy", "accuracy (%)", 100.0), ("gradient_norm", "gradient norm", 1.0))
-    kinds = (("training", "{}", COLOURS[0]), ("second source", "{}_1", COLOURS[4]), ("validation", "validation_{}", COLOURS[6]))
+    kinds = (("training", "{}", COLOURS[0]), ("second source", "{}_1", COLOURS[3]), ("validation", "validation_{}", COLOURS[1]))
     with _figure((7.5, 7.5), {".png": path}) as figure:
         drawn: dict[str, Artist] = {}
         axes = figure.subplots(len(panels), 1, sharex=True)
@@ -196,8 +193,7 @@ def draw_confusion(shares: NDArray[np.floating], names: Sequence[str], path: Pat
         ax.tick_params(length=2)
         ax.grid(visible=False)
         ax.spines[:].set_visible(True)
-        ax.set_xlabel("camera voted for")
-        ax.set_ylabel("true camera")
+        ax.set(xlabel="camera voted for", ylabel="true camera")
         bar = figure.colorbar(image, ax=ax, fraction=0.04, pad=0.02, format=lambda share, _: f"{100 * share:.0f}")
         bar.set_label("% of the true camera's votes")
         bar.outline.set_visible(False)
@@ -236,8 +232,7 @@ def draw_lines(
             handles["chance"] = ax.axhline(100 * chance, color="#8C8C8C", linestyle=":", linewidth=1.2, gid="chance")
         ends = [end for points in series.values() for _, _, *interval in points for end in interval]
         ax.set_ylim(*_percent_limits([*ends, *([] if chance is None else [chance])]))
-        ax.set_xlabel(x_label)
-        ax.set_ylabel(f"{y_label} (%)")
+        ax.set(xlabel=x_label, ylabel=f"{y_label} (%)")
         if log2:
             _log2_axis(ax, [x for points in series.values() if len(points) > 1 for x, *_ in points])
         _legend_below(figure, list(handles.values()), list(handles), note="Bands and bars: 95 % intervals")
@@ -300,10 +295,9 @@ def draw_bars(groups: Mapping[str, Mapping[str, tuple[float, float, float] | Non
         ax.set_xticks(range(len(groups)), list(groups), **turned)
         ax.tick_params(axis="x", length=0)
         ax.grid(visible=False, axis="x")
-        ax.set_xlim(-0.6, len(groups) - 0.4)
-        ax.set_ylim(0, 1.06 * min(100, max(10, math.ceil(10 * max(ends, default=1.0)) * 10)))
-        ax.set_ylabel(f"{y_label} (%)")
-        _legend_below(figure, [Patch(color=colour) for colour in colours], names)
+        top = min(100, max(10, 10 * math.ceil(10 * max(ends, default=1.0))))
+        ax.set(xlim=(-0.6, len(groups) - 0.4), ylim=(0, 1.06 * top), ylabel=f"{y_label} (%)")
+        _legend_below(figure, [Patch(color=colour) for colour in colours], names, note="Thin bars: 95 % intervals")
 
 
 def _bar(ax: Axes, x: float, bar: tuple[float, float, float] | None, *, width: float, colour: str, gid: str) -> None:
@@ -366,7 +360,8 @@ def _kinds(labels: NDArray[np.integer], names: Sequence[str]) -> list[_Kind]:
     order = np.argsort(-counts, kind="stable")
     occurring = zip(found[order].tolist(), counts[order].tolist(), strict=True)
     kinds = [
-        _Kind(label, f"{names[label]}: {count}", COLOURS[number % 7], _HATCHES[number // 7 % 7], "white")
+        # hatched ones begin with the last colour, so as not to be like the two cameras that a splice is about
+        _Kind(label, f"{names[label]}: {count}", COLOURS[:: -1 if number >= 7 else 1][number % 7], _HATCHES[number // 7 % 7], "white")
         for number, (label, count) in enumerate(occurring)
     ]
     missing = int((labels < 0).sum())
@@ -379,8 +374,7 @@ def _draw_votes(ax: Axes, labels: NDArray[np.integer], block: int, kinds: Sequen
     from matplotlib.patches import Patch, PathPatch
     from matplotlib.path import Path as Outline
 
-    rows, columns = labels.shape
-    image = np.zeros((rows, columns, 3))
+    image = np.zeros((*labels.shape, 3))
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
     handles: dict[str, Artist] = {}
     for kind in kinds:
@@ -391,7 +385,7 @@ def _draw_votes(ax: Axes, labels: NDArray[np.integer], block: int, kinds: Sequen
             outline = Outline.make_compound_path_from_polys(block * squares.astype(float))  # one path: a tenth of the SVG
             options: dict[str, Any] = {"hatch": kind.hatch, "edgecolor": kind.hatch_colour, "gid": f"hatched-{kind.label}"}
             ax.add_patch(PathPatch(outline, facecolor="none", linewidth=0, **options))
-    ax.imshow(image, extent=(0, columns * block, rows * block, 0), interpolation="nearest", gid="votes")
+    ax.imshow(image, extent=(0, labels.shape[1] * block, labels.shape[0] * block, 0), interpolation="nearest", gid="votes")
     return handles
 
 

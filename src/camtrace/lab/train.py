@@ -204,7 +204,7 @@ def _share_of(count: int, fabric: Fabric) -> int:
 def _batches(
     sources: Sequence[tuple[Source, int]], recipe: Recipe, schedule: Schedule, begin: int, fabric: Fabric
 ) -> Iterator[tuple[Tensor, list[Tensor]]]:
-    """This process's share of each batch from step `begin` on, made ahead in a thread: patches, and labels by source."""
+    """The share of this process in each batch from step `begin` on, made ahead in a thread: patches, and labels by source."""
     pool = ThreadPoolExecutor(1)
 
     def draw(step: int) -> Future[tuple[Pixels, list[Tensor]]]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camtrace.lab.evaluate import Interval, interval
-from camtrace.lab.methods import METHODS, Method
+from camtrace.lab.methods import Method, find_method
 from camtrace.lab.page import Experiment
 from camtrace.lab.protocols import PROTOCOLS, Split
 from camtrace.lab.trial import Answers, Budget, Material, Trial
@@ -37,7 +37,7 @@ class Settings:
 
     def chosen(self, default: Sequence[str]) -> list[Method]:
         """The methods asked for, of those that the experiment is about if none was."""
-        return [METHODS[name] for name in self.methods or default]
+        return [find_method(name) for name in self.methods or default]
 
     def drawn(self, protocol: str, material: Material | None = None) -> list[Split]:
         """The splits of a protocol."""

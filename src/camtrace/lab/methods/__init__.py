@@ -4,13 +4,33 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from dataclasses import replace
+from typing import cast
 
-from camtrace.lab.methods.method import Features, Method
+from camtrace.lab.methods.method import Features, HeadKind, Method
+from camtrace.types import CamtraceError
 
-__all__ = ["METHODS", "Features", "Method"]
+__all__ = ["METHODS", "Features", "Method", "find_method"]
 
 METHODS: dict[str, Method] = {
     module.METHOD.name: module.METHOD
     for module in (importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__))
     if hasattr(module, "METHOD")
 }
+
+
+def find_method(name: str) -> Method:
+    """A method by name, or with another of its heads: `demosaicing:svm`.
+
+    Raises
+    ------
+    CamtraceError
+        There is no such method, or no such head for it.
+    """
+    base, _, head = name.partition(":")
+    if base not in METHODS:
+        raise CamtraceError(f"{base!r} is not a method; expected one of {', '.join(METHODS)}")
+    method = METHODS[base]
+    if head and head not in method.heads:
+        raise CamtraceError(f"{head!r} is not a head of {base}; expected one of {', '.join(method.heads)}")
+    return replace(method, name=name.replace(":", "-"), head=cast("HeadKind", head)) if head else method

@@ -24,6 +24,7 @@ cameras (10 photos each to learn, 6 to ask), with one linear discriminant: 97 % 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 import torch
@@ -69,7 +70,7 @@ class Demosaicing(Features):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("kernels", torch.cat([error_kernels(bilinear), error_kernels(malvar)]), persistent=False)
-        self.register_buffer("numbering", torch.block_diag(*[_numbering()] * 2), persistent=False)
+        self.register_buffer("numbering", _numbering(), persistent=False)
         self.register_buffer("offsets", LEVELS**3 * torch.arange(4).repeat_interleave(2)[:, None], persistent=False)
 
     def forward(self, patches: Tensor) -> Tensor:
@@ -86,7 +87,7 @@ class Demosaicing(Features):
         errors = functional.conv2d(patches, self.kernels, stride=2)  # (n, 2 * 8, cells down, cells across)
         levels = quantise(errors, step=STEP, limit=LIMIT).flatten(2)  # (n, 16, cells)
         patterns = (self.numbering @ levels).long() + self.offsets  # (n, 4 tables * 2 triples, cells)
-        tables = count([patterns.flatten(1)], self.dimension).unflatten(1, (4, LEVELS**3))
+        tables = count([patterns.flatten(1)], self.dimension).reshape(-1, 4, LEVELS**3)
         return shares(tables).flatten(1)
 
 
@@ -106,11 +107,12 @@ def error_kernels(demosaic: Callable[[Plane, Phase], Plane]) -> Tensor:
 
 
 def _numbering() -> Tensor:
-    """(4, 8): turns the levels at the sites of a cell into one number 0 .. 342 for each triple, two triples a geometry."""
-    matrix = torch.zeros(len(WITHIN) + len(ACROSS), len(INTERPOLATED))
-    for row, triple in enumerate(WITHIN + ACROSS):
+    """(8, 16): turns the levels of both baselines at the sites of a cell into one number 0 .. 342 for each of their triples."""
+    triples, sites = WITHIN + ACROSS, len(INTERPOLATED)
+    matrix = torch.zeros(2 * len(triples), 2 * sites)
+    for baseline, (row, triple) in product(range(2), enumerate(triples)):
         for place, site in enumerate(triple):
-            matrix[row, INTERPOLATED.index(site)] = LEVELS ** (2 - place)
+            matrix[baseline * len(triples) + row, baseline * sites + INTERPOLATED.index(site)] = LEVELS ** (2 - place)
     return matrix
 
 
