@@ -2,7 +2,38 @@
 
 from __future__ import annotations
 
-HEADER
+import json
+import pickletools
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file
+from typer.testing import CliRunner
+
+from lab_helpers import make_dataset
+
+pytest.importorskip("torch", reason="the lab needs PyTorch: pip install 'camtrace[lab]'")
+pytestmark = pytest.mark.lab
+
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+import camtrace  # noqa: E402
+from camtrace.lab.cli import app  # noqa: E402
+from camtrace.lab.methods import METHODS  # noqa: E402
+from camtrace.lab.sources import to_tensor  # noqa: E402
+from camtrace.lab.tracking import columns, read_metrics  # noqa: E402
+from camtrace.types import CamtraceError, Patches  # noqa: E402
+from lab_runs import fit, one_thread, read  # noqa: E402, F401
+
 
 def cli(*words: object) -> str:
     """Standard output of `camtrace lab WORDS`, in this process."""
@@ -102,6 +133,15 @@ def test_training_again_into_a_finished_folder_trains_nothing(trained: Path, alb
         cli(*words_of(album, trained), "--steps", 7)
 
 
+def test_fine_tuning_only_the_classifier(trained: Path, album: Path) -> None:
+    folder = trained.parent / "frozen"
+    cli(*words_of(album, folder), "--begin", trained, "--frozen")
+    start, tuned = (load_file(run / "net.safetensors") for run in (trained, folder))
+    changed = {name for name in start if not np.array_equal(start[name], tuned[name])}
+    assert changed == {"classifier.weight", "classifier.bias"}
+    assert read(folder / "config.json")["begin"] == str(trained)
+
+
 def test_two_processes_give_the_curve_of_one(trained: Path, album: Path) -> None:
     """Distributed data parallelism over gloo: each process takes half of every batch."""
     folder = trained.parent / "double"
@@ -124,15 +164,16 @@ def test_two_processes_give_the_curve_of_one(trained: Path, album: Path) -> None
     assert set(json.loads(done.stdout)) == set(read(trained / "bundle" / "manifest.json")["accuracy"]), "told once"
 
 
-def test_runs_are_listed_and_compared(trained: Path, complete: Path, tmp_path: Path) -> None:
+def test_runs_are_listed_and_compared(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained, tmp_path / "a" / "single")
-    shutil.copytree(complete, tmp_path / "other")
+    other = tmp_path / "other"
+    fit(other)
     foreign = tmp_path / "model" / "config.json"
     foreign.parent.mkdir()
     foreign.write_text("{}", "utf-8")
     found = {run["run"]: run for run in json.loads(cli("runs", tmp_path, "--to", "json"))}
     assert set(found) == {"a/single", "other"}, "a config.json alone is no run"
-    for name, folder in (("a/single", trained), ("other", complete)):
+    for name, folder in (("a/single", trained), ("other", other)):
         assert found[name]["state"] == "complete"
         assert found[name]["config"] == read(folder / "config.json")
         assert found[name]["result"] == read(folder / "result.json")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +25,8 @@ from camtrace.lab.sources import make_source  # noqa: E402
 from camtrace.lab.train import Schedule, train  # noqa: E402
 from camtrace.simulator import MadeCamera, make_cameras  # noqa: E402
 from camtrace.types import CamtraceError  # noqa: E402
+from lab_runs import one_thread  # noqa: E402, F401
 from made_patches import two_textures  # noqa: E402
-
 
 TOY = Plan(steps=6, batch_real=8, batch_made=8, made_cameras=4, made_photos=4, folds=1, left_out=2)
 

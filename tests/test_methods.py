@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import socket
 import urllib.error
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,6 +30,7 @@ from camtrace.lab.sources import to_tensor  # noqa: E402
 from camtrace.lab.train import Trainee  # noqa: E402
 from camtrace.patches import RESIZED, RULES  # noqa: E402
 from camtrace.types import CamtraceError  # noqa: E402
+from lab_runs import one_thread  # noqa: E402, F401
 
 FILES = sorted(path.stem for path in Path(methods.__file__).parent.glob("*.py") if path.stem not in ("__init__", "method"))
 DIMENSIONS = {"patch-cnn": 128, "trace-net": 128, "camera-conv-net": 2048, "efficient-net": 256, "spam": 338, "demosaicing": 1372}

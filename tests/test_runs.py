@@ -1,69 +1,36 @@
-"""Training runs as folders: what they hold, how they are taken up again, on the command line and in several processes."""
+"""Training runs as folders: what they hold, when they are refused, and how they are taken up again after a kill."""
 
 from __future__ import annotations
 
-import builtins
-import json
 import math
-import pickletools
 import shutil
 import signal
-import struct
 import subprocess
 import sys
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import load_file
-from typer.testing import CliRunner
-
-from lab_helpers import make_dataset
 
 pytest.importorskip("torch", reason="the lab needs PyTorch: pip install 'camtrace[lab]'")
 pytestmark = pytest.mark.lab
 
 import torch  # noqa: E402
-from PIL import Image  # noqa: E402
-from safetensors import safe_open  # noqa: E402
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: E402
-from torch import Tensor  # noqa: E402
 
 import camtrace  # noqa: E402
 import killed_run  # noqa: E402
 from camtrace.lab import runs  # noqa: E402
-from camtrace.lab.cli import app  # noqa: E402
-from camtrace.lab.heads import SoftmaxHead  # noqa: E402
-from camtrace.lab.methods import METHODS, Features, Method  # noqa: E402
-from camtrace.lab.methods.trace_net import TraceNet  # noqa: E402
-from camtrace.lab.runs import fit_features, list_runs, to_table  # noqa: E402
-from camtrace.lab.sources import make_source, to_tensor  # noqa: E402
-from camtrace.lab.tracking import columns, read_metrics, tracked  # noqa: E402
+from camtrace.lab.methods import METHODS  # noqa: E402
+from camtrace.lab.runs import list_runs, to_table  # noqa: E402
+from camtrace.lab.sources import to_tensor  # noqa: E402
+from camtrace.lab.tracking import columns, read_metrics  # noqa: E402
 from camtrace.lab.train import Schedule  # noqa: E402
-from camtrace.types import CamtraceError, Patches  # noqa: E402
+from camtrace.types import CamtraceError  # noqa: E402
+from lab_runs import SMALL, date_back, fit, one_thread, read, same_net, scalars  # noqa: E402, F401
 from made_patches import two_textures  # noqa: E402
-
-Rows = list[dict[str, float]]
-SMALL = replace(METHODS["trace-net"], make=lambda: TraceNet((4, 4, 4, 4)))
-
-
-def fit(folder: Path, method: Method = SMALL, **options: Any) -> tuple[Features, SoftmaxHead]:
-    """A run on made patches, of four steps with two validations if not said otherwise."""
-    source = make_source(two_textures(8, size=32))
-    defaults: dict[str, Any] = {
-        "config": {"data": "two textures"},
-        "schedule": Schedule(4, validate_every=2),
-        "validation": make_source(two_textures(4, size=32, seed=1), cameras=source.cameras),
-    }
-    return fit_features(folder, method, [(source, 4)], **{**defaults, **options})
-
-
-# ---- one run
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +188,7 @@ def test_a_run_killed_in_mid_epoch_ends_at_the_same_place(whole: Path, tmp_path:
     (listed,) = list_runs(tmp_path)
     assert (listed["run"], listed["state"], listed["result"]) == ("killed", "at step 8", {})
 
+    date_back(folder)
     killed_run.run(folder)
     assert same_net(folder, whole)
     assert (folder / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
@@ -228,5 +196,3 @@ def test_a_run_killed_in_mid_epoch_ends_at_the_same_place(whole: Path, tmp_path:
     assert scalars(folder) == scalars(whole)
     assert [step for step, _ in scalars(folder)["loss"]] == list(range(1, killed_run.STEPS + 1))
     assert list_runs(tmp_path)[0]["state"] == "complete"
-
-

@@ -127,5 +127,3 @@ def test_a_falling_rate_warms_up_and_then_follows_a_cosine() -> None:
     assert recipe.rate(99, 4000) == pytest.approx(0.5 * (0.5 + 0.5 * math.cos(math.pi * 99 / 4000) + 1e-3))
     assert recipe.rate(2000, 4000) == pytest.approx(0.501)
     assert recipe.rate(3999, 4000) == pytest.approx(1e-3, rel=1e-3)
-
-

@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-HEADER
+import builtins
+import json
+import struct
+import zlib
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+pytest.importorskip("torch", reason="the lab needs PyTorch: pip install 'camtrace[lab]'")
+pytestmark = pytest.mark.lab
+
+from camtrace.lab.tracking import read_metrics, tracked  # noqa: E402
+from camtrace.types import CamtraceError  # noqa: E402
+from lab_runs import date_back, fit, one_thread, scalars  # noqa: E402, F401
+
+Rows = list[dict[str, float]]
+
 
 def test_a_row_that_was_half_written_is_done_again(tmp_path: Path) -> None:
     with tracked(tmp_path, {}) as log:
@@ -10,6 +27,7 @@ def test_a_row_that_was_half_written_is_done_again(tmp_path: Path) -> None:
             log(step, {"loss": 1 / step})
     path = tmp_path / "metrics.csv"
     path.write_bytes(path.read_bytes() + b"4,0.2")
+    date_back(tmp_path)
     with tracked(tmp_path, {}, begin=2) as log:
         log(3, {"loss": 0.5, "validation_loss": 0.25})
     assert read_metrics(path) == [{"step": 1, "loss": 1}, {"step": 2, "loss": 0.5}, {"step": 3, "loss": 0.5, "validation_loss": 0.25}]
@@ -83,5 +101,3 @@ def test_missing_weights_and_biases_is_said(tmp_path: Path, monkeypatch: pytest.
         tracked(tmp_path, {}, wandb=True),
     ):
         pass
-
-

@@ -1,13 +1,14 @@
-"""The training loop and what it draws its patches from, on nets and patches small enough to check by hand."""
+"""The training loop, on nets and patches small enough to check by hand."""
 
 from __future__ import annotations
 
 import copy
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -17,16 +18,19 @@ pytest.importorskip("torch", reason="the lab needs PyTorch: pip install 'camtrac
 pytestmark = pytest.mark.lab
 
 import torch  # noqa: E402
+from lightning_fabric import Fabric  # noqa: E402
 from safetensors import safe_open  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from camtrace.lab.checkpoint import Progress, peek  # noqa: E402
 from camtrace.lab.methods import Features  # noqa: E402
-from camtrace.lab.recipe import BAROFFIO, CALDERON, EPOCH, PAPER, RELEASED, TRACES, Recipe  # noqa: E402
-from camtrace.lab.sources import Source, make_source, requantise, to_tensor  # noqa: E402
+from camtrace.lab.recipe import TRACES, Recipe  # noqa: E402
+from camtrace.lab.sources import Source, make_source, to_tensor  # noqa: E402
 from camtrace.lab.store import PatchStore  # noqa: E402
-from camtrace.lab.train import Schedule, Trained, train  # noqa: E402
+from camtrace.lab.train import Schedule, Trained, share_of, train  # noqa: E402
+from camtrace.types import CamtraceError  # noqa: E402
+from lab_runs import one_thread  # noqa: E402, F401
 from made_patches import two_textures  # noqa: E402
 
 SIZE = 8
@@ -203,6 +207,13 @@ def test_two_sources_train_one_net_with_a_classifier_each() -> None:
     assert set(curve[0][1]) == {"loss", "accuracy", "loss_1", "accuracy_1", "gradient_norm"}
     # Features of grey patches are the biases of the net, so that each of the three classes gets about the same score.
     assert curve[0][1]["loss_1"] == pytest.approx(math.log(3), abs=0.3)
+
+
+def test_a_batch_is_shared_equally() -> None:
+    three = cast("Fabric", SimpleNamespace(world_size=3))
+    assert share_of(12, three) == 4
+    with pytest.raises(CamtraceError, match="a batch of 8 patches cannot be shared equally by 3 processes"):
+        share_of(8, three)
 
 
 def test_the_cache_is_never_changed() -> None:

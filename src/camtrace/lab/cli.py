@@ -130,7 +130,7 @@ def reproduce(
     target: Annotated[Path | None, typer.Option("--target", help="Second data set, for table2.")] = None,
     layout: LayoutOption = None,
     work: WorkOption = None,
-    methods: Annotated[list[str] | None, typer.Option("--method", help="NAME or NAME:HEAD, not the experiment's own; may be repeated.")] = None,
+    methods: Annotated[list[str] | None, typer.Option("--method", help="NAME or NAME:HEAD; may be repeated.")] = None,
     splits: Annotated[int, typer.Option(min=1, help="Random splits; the paper has 10.")] = 10,
     left_out: Annotated[int, typer.Option(min=2, help="Cameras that fig4 leaves out.")] = 10,
     steps: Annotated[list[str] | None, typer.Option("--steps", help="Batches to train for, N or METHOD=N; may be repeated.")] = None,

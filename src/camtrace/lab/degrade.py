@@ -37,14 +37,14 @@ _LIMITS = {"jpeg": (1, 100), "resize": (0.1, 4), "gamma": (0.1, 10), "shift": (1
 _WHOLE_NUMBERS = ("jpeg", "shift")
 
 
-def save_again(pixels: Pixels, *, quality: int) -> Pixels:
-    """Save as JPEG and decode: the standard tables scaled to `quality` (1..100) as libjpeg does, 4:2:0.
+def save_again(pixels: Pixels, *, quality: int, subsampling: str = "4:2:0") -> Pixels:
+    """Save as JPEG and decode: the standard tables scaled to `quality` (1..100) as libjpeg does.
 
     Pillow encodes, since simplejpeg's encoder takes a fast and less exact transform below quality 96, whatever `fastdct` says;
     simplejpeg decodes as `camtrace.photo` does.
     """
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "JPEG", quality=quality, subsampling="4:2:0")
+    Image.fromarray(pixels).save(stream, "JPEG", quality=quality, subsampling=subsampling)
     decoded: Pixels = simplejpeg.decode_jpeg(stream.getvalue(), colorspace="RGB", fastdct=False, fastupsample=False)
     return decoded
 

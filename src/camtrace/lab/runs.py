@@ -33,7 +33,7 @@ from camtrace.lab.methods import Features, Method
 from camtrace.lab.plots import draw_curves
 from camtrace.lab.sources import Source
 from camtrace.lab.tracking import METRICS, read_metrics, tracked
-from camtrace.lab.train import Schedule, one_process, train
+from camtrace.lab.train import Schedule, one_process, share_of, train
 from camtrace.types import CamtraceError
 
 CONFIG, ENVIRONMENT, RESULT, NET, CHECKPOINT, CURVES = (
@@ -47,18 +47,21 @@ CONFIG, ENVIRONMENT, RESULT, NET, CHECKPOINT, CURVES = (
 _LIBRARIES = ("camtrace", "torch", "torchvision", "lightning-fabric", "numpy", "scikit-learn", "onnx", "onnxruntime")
 
 
-def open_run(folder: Path, config: dict[str, Any]) -> None:
-    """Begin a run, or take up the one that is there; CamtraceError where another config began it."""
+def open_run(folder: Path, config: dict[str, Any], *, writing: bool = True) -> None:
+    """Begin a run, or take up the one that is there; CamtraceError where another config began it.
+
+    Of several processes one is `writing`; all check, so that none waits for one that gave up.
+    """
     path, config = folder / CONFIG, json.loads(json.dumps(_strict(config)))
     if path.is_file():
         old, new = (_flatten(_strict(given)) for given in (json.loads(path.read_text("utf-8")), config))
         changed = [f"{key} {old.get(key)} -> {new.get(key)}" for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
         if changed:
             raise CamtraceError(f"{folder}: holds another run ({', '.join(changed)}); choose another folder")
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / ENVIRONMENT, environment())
-    _write(path, config)
+    elif writing:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / ENVIRONMENT, environment())
+        _write(path, config)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
@@ -121,8 +124,9 @@ def fit_features(
         "frozen": frozen,
         **config,
     }
-    if fabric.is_global_zero:
-        open_run(folder, config)
+    for _, count in sources:
+        share_of(count, fabric)  # before anything is written
+    open_run(folder, config, writing=fabric.is_global_zero)
     if not (folder / RESULT).is_file():
         _train(folder, net, sources, method, config=config, schedule=schedule, validation=validation, fabric=fabric, wandb=wandb)
     tensors = load_file(folder / NET)

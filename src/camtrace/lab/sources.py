@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import simplejpeg
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from camtrace.lab.degrade import save_again
 from camtrace.lab.store import PatchStore
 
 Pixels = NDArray[np.uint8]
@@ -93,12 +93,8 @@ def _chances(
 def requantise(patches: Pixels, share: float, rng: np.random.Generator) -> Pixels:
     """Re-save a share of the patches as JPEG 60-97, as messengers and editors do."""
     for index in np.flatnonzero(rng.random(len(patches)) < share):
-        saved = simplejpeg.encode_jpeg(
-            np.ascontiguousarray(patches[index]),
-            quality=int(rng.integers(60, 98)),
-            colorsubsampling=str(rng.choice(["444", "422", "420"])),
-        )
-        patches[index] = simplejpeg.decode_jpeg(saved)
+        subsampling = str(rng.choice(["4:4:4", "4:2:2", "4:2:0"]))
+        patches[index] = save_again(patches[index], quality=int(rng.integers(60, 98)), subsampling=subsampling)
     return patches
 
 

@@ -71,15 +71,23 @@ DEFAULT_CUT = Cut()
 
 
 def cache_photos(
-    records: Sequence[Record], folder: Path, *, labels: Sequence[int], cut: Cut = DEFAULT_CUT, jobs: int = 2
+    records: Sequence[Record],
+    folder: Path,
+    *,
+    labels: Sequence[int],
+    cut: Cut = DEFAULT_CUT,
+    photos: Sequence[int] | None = None,
+    jobs: int = 2,
 ) -> PatchStore:
-    """Cache patches of every record that can be read, or open the store if it is there."""
+    """Cache patches of every record that can be read, or of those at the indices `photos`; or open the store if it is there."""
     if (folder / "index.npy").is_file():
         return open_store(folder)
+    chosen = range(len(records)) if photos is None else sorted(photos)
     with ProcessPoolExecutor(jobs) as pool:
-        cuts = pool.map(partial(_patches_of, cut=cut), [record.path for record in records], chunksize=16)
-        shots = ((photo, labels[photo], patches) for photo, patches in enumerate(tqdm(cuts, "photos", len(records), disable=None)))
-        return _write(folder, shots, len(records) * cut.count, size=cut.size)
+        cuts = pool.map(partial(_patches_of, cut=cut), [records[photo].path for photo in chosen], chunksize=16)
+        found = zip(chosen, tqdm(cuts, "photos", len(chosen), disable=None), strict=True)
+        shots = ((photo, labels[photo], patches) for photo, patches in found)
+        return _write(folder, shots, len(chosen) * cut.count, size=cut.size)
 
 
 def cache_made(

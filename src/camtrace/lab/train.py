@@ -102,7 +102,7 @@ def train(
     best = copy.deepcopy(trainee).to(fabric.device)
     model, optimiser = fabric.setup(trainee, _optimiser(recipe, trainee))
     progress = load_checkpoint(schedule.checkpoint, trainee, kept, best, optimiser)
-    sizes = [_share_of(count, fabric) for _, count in sources]
+    sizes = [share_of(count, fabric) for _, count in sources]
     batches = _batches(sources, recipe, schedule, progress.step, fabric)
     bar = tqdm(
         batches, "training", schedule.steps, initial=progress.step, mininterval=5, disable=None if fabric.is_global_zero else True
@@ -117,12 +117,8 @@ def train(
         progress = progress.after(step + 1)
         pausing = progress.step == schedule.steps or progress.step % schedule.validate_every == 0
         if pausing:
-            if validation is not None:
-                loss, accuracy = validate(kept, validation, fabric)
-                metrics |= {"validation_loss": loss, "validation_accuracy": accuracy}
-                progress = progress.judged(loss)
-            if validation is None or progress.is_best:
-                best.load_state_dict(kept.state_dict())
+            progress, figures = _judge(progress, kept, best, validation, fabric)
+            metrics |= figures
         log(progress.step, metrics)  # first: a kill before the checkpoint is there leaves no step that was never logged
         if pausing and fabric.is_global_zero:
             save_checkpoint(schedule.checkpoint, progress, trainee, kept, best, optimiser)
@@ -135,6 +131,20 @@ def train(
 def one_process(recipe: Recipe) -> Fabric:
     """Fabric for this process alone, on the CPU, at the recipe's precision."""
     return Fabric(accelerator="cpu", devices=1, precision=recipe.precision)
+
+
+def _judge(
+    progress: Progress, kept: Trainee, best: Trainee, validation: Source | None, fabric: Fabric
+) -> tuple[Progress, dict[str, float]]:
+    """Validate the weights `kept` and make them `best` if they are; without validation the last ones are."""
+    figures: dict[str, float] = {}
+    if validation is not None:
+        loss, accuracy = validate(kept, validation, fabric)
+        figures = {"validation_loss": loss, "validation_accuracy": accuracy}
+        progress = progress.judged(loss)
+    if validation is None or progress.is_best:
+        best.load_state_dict(kept.state_dict())
+    return progress, figures
 
 
 @torch.no_grad()
@@ -195,7 +205,8 @@ def _follow(average: nn.Module, net: nn.Module, *, keep: float) -> None:
             kept.copy_(new)
 
 
-def _share_of(count: int, fabric: Fabric) -> int:
+def share_of(count: int, fabric: Fabric) -> int:
+    """How many patches of a batch each process takes; CamtraceError where they cannot all take the same number."""
     if count % fabric.world_size:
         raise CamtraceError(f"a batch of {count} patches cannot be shared equally by {fabric.world_size} processes")
     return count // fabric.world_size

@@ -56,11 +56,12 @@ class Material:
         number = {camera: index for index, camera in enumerate(self.cameras)}
         return [number[record.camera] for record in self.records]
 
-    def store(self, method: Method, how: str = NATIVE) -> PatchStore:
-        """The patches that a method sees of each photo; `how` names a degradation."""
+    def store(self, method: Method, how: str = NATIVE, *, asked: Split | None = None) -> PatchStore:
+        """The patches that a method sees of each photo, or only of the test photos of a split; `how` names a degradation."""
         cut = Cut(method.size, method.rule, count=2 * method.count if method.count > 1 else 1, degradation=how)
-        folder = self.work / "patches" / f"{cut.rule} {cut.size} x{cut.count} {how}".replace(" ", "-")
-        return cache_photos(self.records, folder, labels=self.labels, cut=cut)
+        part = f" {asked.protocol} {asked.number}" if asked else ""
+        folder = self.work / "patches" / f"{cut.rule} {cut.size} x{cut.count} {how}{part}".replace(" ", "-")
+        return cache_photos(self.records, folder, labels=self.labels, cut=cut, photos=asked.test if asked else None)
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ class Trial:
         """Features of some photos: of their best patches, or of the whole photos."""
         if self.method.size == WHOLE:
             return of_photos(self._whole_photos(net, how), photos)
-        store = self.material.store(self.method, how)
+        store = self.material.store(self.method, how, asked=self.split if how != NATIVE else None)
         keep = np.zeros(len(self.material.records), bool)
         keep[list(photos)] = True
         chosen = keep[store.photos]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from dataclasses import replace
-from typing import cast
 
 from camtrace.lab.methods.method import Features, HeadKind, Method
 from camtrace.types import CamtraceError
@@ -31,6 +30,7 @@ def find_method(name: str) -> Method:
     if base not in METHODS:
         raise CamtraceError(f"{base!r} is not a method; expected one of {', '.join(METHODS)}")
     method = METHODS[base]
-    if head and head not in method.heads:
-        raise CamtraceError(f"{head!r} is not a head of {base}; expected one of {', '.join(method.heads)}")
-    return replace(method, name=name.replace(":", "-"), head=cast("HeadKind", head)) if head else method
+    heads: dict[str, HeadKind] = {one: one for one in method.heads}
+    if head and head not in heads:
+        raise CamtraceError(f"{head!r} is not a head of {base}; expected one of {', '.join(heads)}")
+    return replace(method, name=name.replace(":", "-"), head=heads[head]) if head else method
