@@ -152,7 +152,7 @@ def test_two_processes_give_the_curve_of_one(trained: Path, album: Path) -> None
     assert done.returncode == 0, done.stderr
     one, two = (read_metrics(run / "metrics.csv") for run in (trained, folder))
     assert [row["step"] for row in two] == [1, 2, 3, 4, 5, 6]
-    for name in ("validation_loss", "validation_accuracy", "gradient_norm"):
+    for name in ("loss", "accuracy", "gradient_norm", "validation_loss", "validation_accuracy"):
         steps, curve = columns(two, name)
         expected_steps, expected = columns(one, name)
         assert steps == expected_steps

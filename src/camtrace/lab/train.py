@@ -166,17 +166,18 @@ def validate(trainee: Trainee, source: Source, fabric: Fabric) -> tuple[float, f
 def _step(
     fabric: Fabric, model: Any, optimiser: Any, patches: Tensor, labels: list[Tensor], sizes: Sequence[int], recipe: Recipe
 ) -> dict[str, float]:
+    """One step; returns what it was like on the whole batch, the shares of all processes."""
     scores = model(patches, sizes)
     losses = [functional.cross_entropy(score.float(), label) for score, label in zip(scores, labels, strict=True)]
     optimiser.zero_grad()
     fabric.backward(torch.stack(losses).sum())
     norm = fabric.clip_gradients(model, optimiser, max_norm=recipe.longest_gradient, error_if_nonfinite=False)
     optimiser.step()
-    metrics = {"gradient_norm": float(norm if norm is not None else math.nan)}
-    for number, (score, label, loss) in enumerate(zip(scores, labels, losses, strict=True)):
-        name = "" if number == 0 else f"_{number}"
-        metrics |= {f"loss{name}": loss.item(), f"accuracy{name}": (score.argmax(1) == label).float().mean().item()}
-    return metrics
+    right = [(score.argmax(1) == label).float().mean() for score, label in zip(scores, labels, strict=True)]
+    told = cast("Tensor", fabric.all_reduce(torch.stack([*losses, *right]).detach(), reduce_op="mean")).tolist()
+    sources = ["" if number == 0 else f"_{number}" for number in range(len(losses))]
+    names = [f"{what}{source}" for what in ("loss", "accuracy") for source in sources]
+    return {"gradient_norm": float(norm if norm is not None else math.nan), **dict(zip(names, told, strict=True))}
 
 
 def _optimiser(recipe: Recipe, trainee: nn.Module) -> torch.optim.Optimizer:

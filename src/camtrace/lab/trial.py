@@ -149,7 +149,7 @@ class Trial:
         taught = make_source(store, photos=split.train, groups=device_or_scene_of(self.material.records), patches=side)
         validation = make_source(store, photos=split.validation, cameras=taught.cameras).thin(budget.validation_patches)
         config = {
-            "data": sorted({str(record.path.parent.parent) for record in self.material.records})[:1],
+            "data": sorted({str(record.path.parent.parent.resolve()) for record in self.material.records})[:1],
             "protocol": split.protocol,
             "split": split.number,
             "photos": len(split.train),
