@@ -200,6 +200,8 @@ WRONG: list[tuple[str, Callable[[Path], list[object]]]] = [
     ("--weights 'imagenet' is not one of none", lambda album: [album, "--weights", "imagenet"]),
     ("--precision '16-mixed'", lambda album: [album, "--precision", "16-mixed"]),
     ("--protocol 'lucky'", lambda album: [album, "--protocol", "lucky"]),
+    ("--frozen needs --begin", lambda album: [album, "--frozen"]),
+    ("--steps", lambda album: [album, "--steps", "0"]),
 ]
 
 
@@ -209,3 +211,11 @@ def test_wrong_usage_is_told_before_anything_is_done(album: Path, tmp_path: Path
     assert result.exit_code == 2
     assert message in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_net_to_begin_from_must_be_there_and_of_the_method(album: Path, trained: Path, tmp_path: Path) -> None:
+    words = ["train", str(album), "--out", str(tmp_path / "run"), "--steps", "1", "--batch", "4"]
+    with pytest.raises(CamtraceError, match=r"nothing.net\.safetensors: no such file"):
+        CliRunner().invoke(app, [*words, "--begin", str(tmp_path / "nothing")], catch_exceptions=False)
+    with pytest.raises(CamtraceError, match="holds the net of another method, expected one of trace-net"):
+        CliRunner().invoke(app, [*words, "--begin", str(trained), "--method", "trace-net"], catch_exceptions=False)

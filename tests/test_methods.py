@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pickle
 import socket
 import urllib.error
 from pathlib import Path
@@ -234,33 +235,50 @@ def test_weights_that_cannot_be_fetched_are_a_clear_error(nowhere: Path) -> None
     assert "--weights none" in message
 
 
-@pytest.mark.parametrize("there", [True, False])
-@pytest.mark.parametrize("weights", ["cached", "imagenet", "none"])
-def test_weights_are_asked_of_torchvision_only_where_wanted(
-    weights: Any, there: bool, nowhere: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from torchvision.models import EfficientNet_V2_M_Weights
-
-    asked: list[object] = []
-
-    def build(*, weights: object) -> nn.Module:
-        asked.append(weights)
-        return Plain()
-
-    monkeypatch.setattr("torchvision.models.efficientnet_v2_m", build)
-    if there:
-        nowhere.mkdir(parents=True)
-        (nowhere / "efficientnet_v2_m-dc08266a.pth").touch()
-    EfficientNet(weights)
-    wanted = weights == "imagenet" or (weights == "cached" and there)
-    assert asked == [EfficientNet_V2_M_Weights.IMAGENET1K_V1 if wanted else None]
-
-
 class Plain(nn.Module):
-    """Stands for the trunk."""
+    """Stands for the trunk: its one weight tells whose it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.whose = nn.Parameter(torch.zeros(1))
 
     def forward(self, patches: Tensor) -> Tensor:
         return patches
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torchvision.models.efficientnet_v2_m", lambda *, weights: Plain())
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("weights", ["cached", "imagenet", "none"])
+@pytest.mark.usefixtures("plain")
+def test_weights_are_taken_from_the_cache_and_fetched_only_where_asked(
+    weights: Any, there: bool, nowhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[tuple[str, str]] = []
+
+    def download(url: str, path: str, *, hash_prefix: str, progress: bool) -> None:
+        fetched.append((url.rpartition("/")[2], hash_prefix))
+        torch.save({"whose": torch.ones(1)}, path)
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", download)
+    if there:
+        nowhere.mkdir(parents=True)
+        torch.save({"whose": torch.ones(1)}, nowhere / "efficientnet_v2_m-dc08266a.pth")
+    net = EfficientNet(weights)
+    assert bool(net.trunk.whose) == (weights == "imagenet" or (weights == "cached" and there))
+    assert fetched == ([("efficientnet_v2_m-dc08266a.pth", "dc08266a")] if weights == "imagenet" and not there else [])
+
+
+@pytest.mark.parametrize("content", [b"", b"no such thing", pickle.dumps(print, protocol=2)])
+@pytest.mark.usefixtures("plain")
+def test_a_damaged_or_hostile_file_in_the_cache_is_refused(content: bytes, nowhere: Path) -> None:
+    nowhere.mkdir(parents=True)
+    (nowhere / "efficientnet_v2_m-dc08266a.pth").write_bytes(content)
+    with pytest.raises(CamtraceError, match="not the ImageNet weights"):
+        EfficientNet("cached")
 
 
 def test_the_default_opens_no_connection(nowhere: Path) -> None:

@@ -39,7 +39,7 @@ LayoutOption = Annotated[
     str | None, typer.Option("--layout", help=f"How it lies on disk, if not as it looks: {', '.join(sorted(LAYOUTS))}.")
 ]
 WorkOption = Annotated[Path | None, typer.Option("--work", help="Folder for caches, shared by all that use it; OUT/work if not given.")]
-StepsOption = Annotated[int | None, typer.Option(help="Batches to train for; the recipe's own number if not given.")]
+StepsOption = Annotated[int | None, typer.Option(min=1, help="Batches to train for; the recipe's own number if not given.")]
 PrecisionOption = Annotated[str | None, typer.Option("--precision", help="32-true or bf16-mixed; the recipe's own if not given.")]
 DEFAULT = Plan()
 
@@ -64,10 +64,10 @@ def train(
     begin: Annotated[Path | None, typer.Option(help="Run folder of a net to fine-tune.")] = None,
     frozen: Annotated[bool, typer.Option("--frozen", help="With --begin: train only the classifier.")] = False,
     steps: StepsOption = None,
-    batch: Annotated[int | None, typer.Option(help="Patches in a batch, over all processes.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Patches in a batch, over all processes.")] = None,
     validate_every: Annotated[int, typer.Option(min=1, help="Batches between validations, each of which keeps a checkpoint.")] = 500,
     precision: PrecisionOption = None,
-    patience: Annotated[int | None, typer.Option(help="Stop after so many validations without a smaller loss.")] = None,
+    patience: Annotated[int | None, typer.Option(min=1, help="Stop after so many validations without a smaller loss.")] = None,
     seed: int = 0,
     work: WorkOption = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -76,6 +76,8 @@ def train(
     wandb: Annotated[bool, typer.Option("--wandb", help="Log to Weights & Biases too; WANDB_MODE=offline keeps it here.")] = False,
 ) -> None:
     """Train one method on one split, measure it on the test photos, and leave a run folder with a bundle."""
+    if frozen and begin is None:
+        raise typer.BadParameter("--frozen needs --begin: features that nobody trained are of no use")
     chosen = _choose(method, recipe=recipe, head=head, weights=weights, precision=precision)
     material = Material(read_dataset(data, layout=layout), work or out / "work")
     drawn = _draw(material, protocol, split, seed)
@@ -134,7 +136,7 @@ def reproduce(
     splits: Annotated[int, typer.Option(min=1, help="Random splits; the paper has 10.")] = 10,
     left_out: Annotated[int, typer.Option(min=2, help="Cameras that fig4 leaves out.")] = 10,
     steps: Annotated[list[str] | None, typer.Option("--steps", help="Batches to train for, N or METHOD=N; may be repeated.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Patches in a batch, if not the recipe's own.")] = None,
+    batch: Annotated[list[str] | None, typer.Option("--batch", help="Patches in a batch, N or METHOD=N; may be repeated.")] = None,
     validate_every: Annotated[int, typer.Option(min=1, help="Batches between validations.")] = 500,
     precision: PrecisionOption = None,
     weights: Annotated[str | None, typer.Option(help="Start of EfficientNetV2-M: imagenet (fetched if need be) or none.")] = None,
@@ -143,25 +145,26 @@ def reproduce(
     """Reproduce a published experiment: figures, numbers with intervals, and one page with the paper's beside them."""
     _check("NAME", name, EXPERIMENTS)
     _check_all("method", [method.partition(":")[0] for method in methods or []], METHODS)
-    all_steps, of_method = _steps(steps or [])
-    budget = Budget(all_steps, batch, validate_every, precision=_precision(precision), seed=seed)
+    (all_steps, own_steps), (all_batches, own_batches) = _numbers("steps", steps or []), _numbers("batch", batch or [])
+    budget = Budget(all_steps, all_batches, validate_every, precision=_precision(precision), seed=seed)
+    own = {name: (own_steps.get(name), own_batches.get(name)) for name in {*own_steps, *own_batches}}
     work = work or out / "work"
     material, second = Material(read_dataset(data, layout=layout), work), None
     if target:
         second = Material(read_dataset(target), work / "target")
     typed, today = f"camtrace {' '.join(sys.argv[1:])}", datetime.now(UTC).date().isoformat()
-    settings = Settings(material, out, second, splits, left_out, seed, tuple(methods or ()), budget, of_method, weights, typed, today)
+    settings = Settings(material, out, second, splits, left_out, seed, tuple(methods or ()), budget, own, weights, typed, today)
     run_experiment(name, settings)
     typer.echo(f"{out / name}.html")
 
 
-def _steps(given: list[str]) -> tuple[int | None, dict[str, int]]:
+def _numbers(option: str, given: list[str]) -> tuple[int | None, dict[str, int]]:
     """`4000` for all methods, `METHOD=300` for one."""
     everywhere, of_method = None, {}
     for text in given:
         method, _, number = text.rpartition("=")
         if not number.isdigit() or not int(number) or (method and method not in METHODS):
-            raise typer.BadParameter(f"--steps {text!r} is not N or METHOD=N with a method of {', '.join(METHODS)}")
+            raise typer.BadParameter(f"--{option} {text!r} is not N or METHOD=N with a method of {', '.join(METHODS)}")
         if method:
             of_method[method] = int(number)
         else:

@@ -5,11 +5,14 @@ A store is a folder: `patches.npy` (n, size, size, 3) uint8, memory-mapped, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +27,8 @@ from camtrace.types import PhotoError
 
 PER_PHOTO = 64
 PER_SHOT = 12
+WORTH_A_POOL = 200
+"""Photos from which on more processes save more time than they take to begin."""
 
 Pixels = NDArray[np.uint8]
 
@@ -83,8 +88,8 @@ def cache_photos(
     if (folder / "index.npy").is_file():
         return open_store(folder)
     chosen = range(len(records)) if photos is None else sorted(photos)
-    with ProcessPoolExecutor(jobs) as pool:
-        cuts = pool.map(partial(_patches_of, cut=cut), [records[photo].path for photo in chosen], chunksize=16)
+    with _workers(jobs if len(chosen) >= WORTH_A_POOL else 1) as each:
+        cuts = each(partial(_patches_of, cut=cut), [records[photo].path for photo in chosen])
         found = zip(chosen, tqdm(cuts, "photos", len(chosen), disable=None), strict=True)
         shots = ((photo, labels[photo], patches) for photo, patches in found)
         return _write(folder, shots, len(chosen) * cut.count, size=cut.size)
@@ -97,10 +102,20 @@ def cache_made(
     if (folder / "index.npy").is_file():
         return open_store(folder)
     work = partial(_shoot_all, scenes=scenes, count=per_camera, seed=seed)
-    with ProcessPoolExecutor(jobs) as pool:
-        rolls = tqdm(pool.map(work, enumerate(cameras)), "made cameras", len(cameras))
+    with _workers(jobs if len(cameras) * per_camera >= WORTH_A_POOL else 1) as each:
+        rolls = tqdm(each(work, enumerate(cameras)), "made cameras", len(cameras), disable=None)
         shots = ((scene, label, patches) for label, roll in enumerate(rolls) for scene, patches in roll)
         return _write(folder, shots, len(cameras) * per_camera * PER_SHOT)
+
+
+@contextmanager
+def _workers(jobs: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """A `map` over so many processes, begun anew rather than forked: PyTorch has threads."""
+    if jobs == 1:
+        yield map
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        yield partial(pool.map, chunksize=4)
 
 
 def _write(folder: Path, shots: Iterable[tuple[int, int, Pixels]], capacity: int, *, size: int = PATCH_SIZE) -> PatchStore:

@@ -23,12 +23,12 @@ from camtrace.lab.heads import SoftmaxHead, Taught, choose_c, teach
 from camtrace.lab.methods import Features, Method
 from camtrace.lab.protocols import Split, device_or_scene_of, patch_side
 from camtrace.lab.recipe import Precision
-from camtrace.lab.runs import fit_features
+from camtrace.lab.runs import NET, fit_features
 from camtrace.lab.sources import make_source, to_tensor
 from camtrace.lab.store import Cut, PatchStore, cache_photos
 from camtrace.lab.train import Schedule
 from camtrace.photo import read_photo
-from camtrace.types import PhotoError, References
+from camtrace.types import CamtraceError, PhotoError, References
 
 WHOLE = 0
 """The patch size of a method that is given whole photos."""
@@ -230,12 +230,17 @@ class Trial:
 
 
 def load_net(method: Method, folder: Path) -> Features:
-    """The net that another run trained, without its classifier."""
+    """The net that another run trained, without its classifier; CamtraceError where there is none, or one of another method."""
     from safetensors.torch import load_file as load_tensors
 
-    net = method.make()
-    tensors = load_tensors(folder / "net.safetensors")
-    net.load_state_dict({name: tensor for name, tensor in tensors.items() if not name.startswith("classifier.")})
+    net, path = method.make(), folder / NET
+    if not path.is_file():
+        raise CamtraceError(f"{path}: no such file; expected the folder of a training run that is complete")
+    tensors = load_tensors(path)
+    try:
+        net.load_state_dict({name: tensor for name, tensor in tensors.items() if not name.startswith("classifier.")})
+    except RuntimeError as error:
+        raise CamtraceError(f"{path}: holds the net of another method, expected one of {method.name}") from error
     return net
 
 

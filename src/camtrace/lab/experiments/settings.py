@@ -30,7 +30,7 @@ class Settings:
     seed: int = 0
     methods: tuple[str, ...] = ()  # those asked for; empty = those of the experiment
     budget: Budget = field(default_factory=Budget)
-    steps: Mapping[str, int] = field(default_factory=dict)  # of a method, where they differ from the budget's
+    own: Mapping[str, tuple[int | None, int | None]] = field(default_factory=dict)  # steps and batch of a method, if not the budget's
     weights: str | None = None  # a pretrained start by name, where a method has some
     command: str = ""  # as it was typed, for the page
     date: str = ""
@@ -47,9 +47,13 @@ class Settings:
 
     def trial(self, method: Method, split: Split, material: Material | None = None) -> Trial:
         """A trial at this experiment's budget."""
-        steps = self.steps.get(method.name, self.budget.steps)
         weights = self.weights if self.weights in method.pretrained else None
-        return Trial(material or self.material, method, split, replace(self.budget, steps=steps), weights)
+        return Trial(material or self.material, method, split, self.budget_of(method), weights)
+
+    def budget_of(self, method: Method) -> Budget:
+        """What a method may cost."""
+        steps, batch = self.own.get(method.name, (None, None))
+        return replace(self.budget, steps=steps or self.budget.steps, batch=batch or self.budget.batch)
 
     def trials(self, method: Method, protocol: str = HONEST) -> list[Trial]:
         """A method on every split of a protocol."""
@@ -63,10 +67,12 @@ class Settings:
         """What was done with less than the papers did."""
         cut = [f"{self.splits} of 10 random splits"] if self.splits < 10 else []
         for method in methods:
-            steps = self.steps.get(method.name, self.budget.steps)
-            if method.recipe and steps and steps < method.recipe.steps:
-                batch = self.budget.batch or method.recipe.batch
-                cut.append(f"{method.name}: {steps:,} steps of {batch} instead of the {method.recipe.steps:,} of its recipe")
+            budget, recipe = self.budget_of(method), method.recipe
+            if recipe and budget.steps and budget.steps < recipe.steps:
+                batch = budget.batch or recipe.batch
+                cut.append(
+                    f"{method.name}: {budget.steps:,} steps of {batch} instead of the {recipe.steps:,} of {recipe.batch} of its recipe"
+                )
         if self.budget.precision == "bf16-mixed":
             cut.append("bf16 autocast instead of float32")
         return cut

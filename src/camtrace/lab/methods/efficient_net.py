@@ -6,6 +6,7 @@ The second paper shrinks each photo to 512x512, which destroys the pixel traces 
 
 from __future__ import annotations
 
+import pickle
 from functools import partial
 from pathlib import Path
 from typing import Literal, cast
@@ -53,14 +54,28 @@ class EfficientNet(Features):
 def _trunk(weights: Weights) -> nn.Module:
     from torchvision.models import EfficientNet_V2_M_Weights, efficientnet_v2_m  # takes seconds to import
 
-    imagenet = EfficientNet_V2_M_Weights.IMAGENET1K_V1
-    kept = Path(torch.hub.get_dir()) / "checkpoints" / Path(imagenet.url).name
-    wanted = weights == "imagenet" or (weights == "cached" and kept.is_file())
+    net, address = cast("nn.Module", efficientnet_v2_m(weights=None)), EfficientNet_V2_M_Weights.IMAGENET1K_V1.url
+    kept = Path(torch.hub.get_dir()) / "checkpoints" / Path(address).name
+    if weights == "imagenet" and not kept.is_file():
+        _download(address, kept)
+    if weights != "none" and kept.is_file():
+        try:
+            net.load_state_dict(torch.load(kept, map_location="cpu", weights_only=True))  # tensors only: nothing in it is run
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise CamtraceError(
+                f"{kept}: not the ImageNet weights of EfficientNetV2-M ({error}); delete it to fetch it again"
+            ) from error
+    return net
+
+
+def _download(address: str, kept: Path) -> None:
+    """Fetch the weights and check the hash that is part of their name."""
+    kept.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return cast("nn.Module", efficientnet_v2_m(weights=imagenet if wanted else None))
-    except OSError as error:
+        torch.hub.download_url_to_file(address, str(kept), hash_prefix=kept.stem.rpartition("-")[2], progress=True)
+    except (OSError, RuntimeError) as error:
         raise CamtraceError(
-            f"{kept}: the ImageNet weights are not there and {imagenet.url} cannot be fetched ({error}); "
+            f"{kept}: the ImageNet weights are not there and {address} cannot be fetched ({error}); "
             "go online once, put the file there, or take --weights none"
         ) from error
 
