@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from camtrace.lab.methods import Features
 from camtrace.lab.page import Experiment, Table, percent, write_table
 from camtrace.lab.plots import draw_blocks
 from camtrace.lab.sources import to_tensor
-from camtrace.lab.trial import Material
+from camtrace.lab.trial import Material, Trial
 from camtrace.patches import PATCH_SIZE
 from camtrace.photo import read_photo
 
@@ -37,39 +38,46 @@ class Splice:
 
 
 def reproduce(settings: Settings) -> Experiment:
-    """Paste pieces into test photos of each split's first net, never re-saved, and label every block."""
-    method = settings.chosen(["patch-cnn"])[0]
-    trial = settings.trial(method, settings.drawn(HONEST)[0])
-    net, taught = trial.fitted
-    splices = make_splices(settings.material, trial.split.test, count=SPLICES, seed=settings.seed)
-    rows, figures = [], []
-    for number, splice in enumerate(splices):
-        labels = label_blocks(splice.pixels, net, taught)
-        rows.append({"splice": number, **judge(splice, labels, settings.material)})
-        if number < DRAWN:
-            path = settings.out / f"fig5-{number + 1}.svg"
-            host, donor = settings.material.cameras[splice.host], settings.material.cameras[splice.donor]
-            title = f"A piece by {donor} in a photo by {host}"
-            draw_blocks(splice.pixels, labels, PATCH_SIZE, settings.material.cameras, path, truth=splice.pasted, title=title)
-            figures.append((title, path))
-    write_table(rows, settings.out / "fig5")
-    shares = {what: interval(np.array([row[what] for row in rows], float)) for what in ("host", "donor", "either")}
-    table = Table(
-        f"Here: {SPLICES} splices, shares of blocks with their intervals over splices",
-        ("blocks of the host named as the host", "blocks of the piece named as its camera", "all blocks right"),
-        (tuple(percent(share) for share in shares.values()),),
-    )
+    """Paste pieces into test photos of the first split, never re-saved, and let each method label every block."""
+    methods = settings.chosen(["patch-cnn"])
+    split = settings.drawn(HONEST)[0]
+    splices = make_splices(settings.material, split.test, count=SPLICES, seed=settings.seed)
+    table, figures = [], []
+    for method in methods:
+        rows, drawn = _label(settings, settings.trial(method, split), splices)
+        write_table(rows, settings.out / f"fig5-{method.name}")
+        shares = (interval(np.array([row[what] for row in rows], float)) for what in ("host", "donor", "either"))
+        table.append((method.name, *(percent(share) for share in shares)))
+        figures += drawn
+    head = ("method", "blocks of the host named as the host", "blocks of the piece named as its camera", "all blocks right")
     return settings.page(
         "fig5",
         Experiment(
             title="A piece of another camera's photo",
             paper="Bondi et al. 2017, Fig. 5",
             published=None,
-            tables=(table,),
+            tables=(Table(f"Here: {SPLICES} splices, shares of blocks with their intervals over splices", head, tuple(table)),),
             figures=tuple(figures),
-            cut=(*settings.cuts([method]), "the paper shows two examples and gives no figures; splices here are made by program"),
+            cut=(*settings.cuts(methods), "the paper shows two examples and gives no figures; splices here are made by program"),
         ),
     )
+
+
+def _label(settings: Settings, trial: Trial, splices: list[Splice]) -> tuple[list[dict[str, object]], list[tuple[str, Path]]]:
+    """Judge every splice, draw the first ones: rows, and captions with figures."""
+    net, taught = trial.fitted
+    names = settings.material.cameras
+    rows: list[dict[str, object]] = []
+    figures = []
+    for number, splice in enumerate(splices):
+        labels = label_blocks(splice.pixels, net, taught)
+        rows.append({"splice": number, **judge(splice, labels, settings.material)})
+        if number < DRAWN:
+            path = settings.out / f"fig5-{trial.method.name}-{number + 1}.svg"
+            title = f"{trial.method.name}: a piece by {names[splice.donor]} in a photo by {names[splice.host]}"
+            draw_blocks(splice.pixels, labels, PATCH_SIZE, names, path, truth=splice.pasted, title=title)
+            figures.append((title, path))
+    return rows, figures
 
 
 def make_splices(material: Material, photos: tuple[int, ...], *, count: int, seed: int) -> list[Splice]:

@@ -5,12 +5,12 @@ The manipulations are those of the SP Cup 2018 (METHOD section 5) and a crop off
 
 from __future__ import annotations
 
-from camtrace.lab.degrade import NATIVE
+from camtrace.lab.degrade import NATIVE, SP_CUP
 from camtrace.lab.experiments.settings import Settings, share_right
 from camtrace.lab.page import Experiment, Table, percent, write_table
 from camtrace.lab.plots import draw_bars
 
-HOW = (NATIVE, "jpeg 90", "jpeg 70", "resize 0.8", "resize 0.5", "resize 1.5", "gamma 0.8", "gamma 1.2", "shift 4")
+HOW = (NATIVE, *SP_CUP, "shift 4")
 DEFAULT = ["patch-cnn", "spam", "demosaicing", "trace-net"]
 
 PUBLISHED = Table(
