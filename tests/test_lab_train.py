@@ -78,6 +78,15 @@ def test_a_run_leaves_a_bundle_that_identifies(trained: Path, album: Path) -> No
     assert "camtrace lab train" in (trained / "bundle" / "card.md").read_text("utf-8")
 
 
+@pytest.mark.parametrize("method", ["spam", "demosaicing"])
+def test_a_method_without_training_ends_as_a_bundle_too(method: str, album: Path, tmp_path: Path) -> None:
+    figures = json.loads(cli("train", album, "--method", method, "--out", tmp_path / method, "--work", album.parent / "work"))
+    photo = next(album.glob("*/*.jpg"))
+    verdict = camtrace.identify(photo, bundle=tmp_path / method / "bundle")
+    assert verdict.best == photo.parent.name.replace("_", " "), "the photo may have taught it"
+    assert figures["photos"]["majority"][0] > 1 / 3, "better than chance on photos that did not"
+
+
 def test_the_bundle_sees_what_the_trained_net_sees(trained: Path) -> None:
     net = METHODS["patch-cnn"].make()
     tensors = {name: torch.from_numpy(tensor) for name, tensor in load_file(trained / "net.safetensors").items()}
