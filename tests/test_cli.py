@@ -237,9 +237,11 @@ def test_lab_without_pytorch_says_what_to_install(monkeypatch: pytest.MonkeyPatc
     for module in [name for name in sys.modules if name.startswith("camtrace.lab")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "torch", None)
-    run = run_cli("lab", "train", "photos")
-    assert (run.code, run.out) == (2, "")
-    assert run.err == "camtrace: the lab needs torch; install it with: pip install 'camtrace[lab]'\n"
+    files = ("--weights", "a", "--mean", "b", "--labels", "c", "--out", "d")
+    for words in (("train", "photos"), ("import-caffe", *files)):
+        run = run_cli("lab", *words)
+        assert (run.code, run.out) == (2, "")
+        assert run.err == "camtrace: the lab needs torch; install it with: pip install 'camtrace[lab]'\n"
 
 
 def test_runs_as_a_module() -> None:

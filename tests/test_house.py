@@ -41,6 +41,11 @@ def test_the_command_line_loads_heavy_things_only_when_needed() -> None:
     assert not loaded & {*HEAVY, "onnxruntime", "PIL"}
 
 
+def test_commands_about_data_need_no_pytorch() -> None:
+    loaded = modules_after("import camtrace.lab.cli_data")
+    assert not loaded & {"torch", "torchvision", "lightning_fabric", "matplotlib", "onnx"}
+
+
 def test_identifying_loads_no_training_code(photo: Path) -> None:
     loaded = modules_after(f"import camtrace\nassert camtrace.identify({str(photo)!r}).status == 'ok'")
     assert "onnxruntime" in loaded

@@ -197,10 +197,12 @@ def demo(
 def lab(context: typer.Context) -> None:
     """Train and evaluate: needs the extra camtrace[lab]. `camtrace lab --help` lists its commands."""
     try:
-        laboratory = importlib.import_module("camtrace.lab.cli")  # by name: only the lab may import the lab
+        laboratory = importlib.import_module("camtrace.lab.cli_data")  # by name: only the lab may import the lab
+        if context.args[:1] not in laboratory.ALONE:
+            laboratory = importlib.import_module("camtrace.lab.cli")  # with PyTorch: seconds
+        laboratory.app(context.args, prog_name="camtrace lab")
     except ModuleNotFoundError as error:
         _fail(f"the lab needs {error.name}; install it with: pip install 'camtrace[lab]'", 2)
-    laboratory.app(context.args, prog_name="camtrace lab")
 
 
 def _way(vote: str | None) -> VotingWay | None:

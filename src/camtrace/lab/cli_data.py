@@ -15,7 +15,7 @@ from camtrace.lab.protocols import PROTOCOLS, save_splits
 from camtrace.types import VotingWay
 from camtrace.vote import WAYS
 
-app = typer.Typer()
+app = typer.Typer(pretty_exceptions_enable=False)
 
 
 @app.command("fetch")
@@ -98,3 +98,7 @@ def import_weights(
         raise typer.BadParameter(f"--vote {vote!r} is not one of {', '.join(WAYS)}")
     import_caffe(weights, mean=mean, labels=labels, out=out, vote=way[vote], force=force)
     typer.echo(f"{out}: ready for camtrace identify --bundle {out}")
+
+
+ALONE = tuple([command.name or getattr(command.callback, "__name__", "")] for command in app.registered_commands)
+"""First words of a command line that need nothing of the rest of the lab, and so no PyTorch."""
