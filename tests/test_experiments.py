@@ -25,6 +25,7 @@ from camtrace.lab.experiments.fig2 import confusion  # noqa: E402
 from camtrace.lab.experiments.settings import pooled  # noqa: E402
 from camtrace.lab.methods import METHODS, Features  # noqa: E402
 from camtrace.lab.trial import Answers  # noqa: E402
+from camtrace.types import CamtraceError  # noqa: E402
 
 TOY = ("--splits", "1", "--steps", "2", "--batch", "8", "--validate-every", "1", "--left-out", "2")
 COMMANDS = {
@@ -98,6 +99,16 @@ def test_an_experiment_goes_on_with_what_is_there(data: Path, work: Path, tmp_pa
     assert {path: path.stat().st_mtime_ns for path in work.rglob("*.safetensors")} == kept
     numbers = [(tmp_path / out / "fig2-patch-cnn.json").read_text("utf-8") for out in ("first", "second")]
     assert numbers[0] == numbers[1]
+
+
+def test_answers_of_another_budget_or_another_data_set_are_not_taken_for_these(data: Path, work: Path, tmp_path: Path) -> None:
+    run("leak", data, work, tmp_path)
+    words = ["reproduce", "leak", "--out", str(tmp_path), "--work", str(work), *TOY, "--method", "spam"]
+    with pytest.raises(CamtraceError, match="seed 0 -> 1"):
+        CliRunner().invoke(app, [*words, "--data", str(data), "--seed", "1"], catch_exceptions=False)
+    other = make_dataset(tmp_path / "other", cameras=3, photos=2, size=256)
+    with pytest.raises(CamtraceError, match="photos 80 -> 12"):
+        CliRunner().invoke(app, [*words, "--data", str(other)], catch_exceptions=False)
 
 
 def test_votes_are_shares_with_intervals(data: Path, work: Path, tmp_path: Path) -> None:

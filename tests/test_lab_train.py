@@ -138,7 +138,7 @@ def test_training_again_into_a_finished_folder_trains_nothing(trained: Path, alb
     figures = json.loads(cli(*words_of(album, trained)))
     assert [(trained / name).stat().st_mtime_ns for name in kept] == before
     assert figures == read(trained / "bundle" / "manifest.json")["accuracy"]
-    with pytest.raises(CamtraceError, match=r"single: holds another run \(steps 6 -> 7\)"):
+    with pytest.raises(CamtraceError, match=r"single: holds other work \(steps 6 -> 7\)"):
         cli(*words_of(album, trained), "--steps", 7)
 
 

@@ -121,7 +121,7 @@ def test_a_folder_of_another_run_is_refused(complete: Path, tmp_path: Path, fini
     if not finished:
         (folder / "result.json").unlink()
     before = (folder / "net.safetensors").stat().st_mtime_ns
-    with pytest.raises(CamtraceError, match=r"run: holds another run \(seed 0 -> 1, steps 4 -> 5\); choose another folder"):
+    with pytest.raises(CamtraceError, match=r"run: holds other work \(seed 0 -> 1, steps 4 -> 5\); choose another folder"):
         fit(folder, schedule=Schedule(5, seed=1, validate_every=2))
     slower = replace(SMALL, recipe=replace(METHODS["trace-net"].recipe, learning_rate=1e-5))  # type: ignore[type-var]
     with pytest.raises(CamtraceError, match=r"\(recipe.learning_rate 0.003 -> 1e-05\)"):

@@ -7,7 +7,6 @@ that a build that was cut short goes on where it stopped.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from camtrace.lab.datasets import Record, read_dataset
 from camtrace.lab.export import export_onnx
 from camtrace.lab.heads import teach
 from camtrace.lab.methods import METHODS, Features
+from camtrace.lab.plan import keep_plan
 from camtrace.lab.protocols import Split, device_or_scene_of, has_several_devices, splits_by_device_and_scene
 from camtrace.lab.recipe import RECIPES
 from camtrace.lab.runs import fit_features
@@ -33,7 +33,7 @@ from camtrace.lab.summary import Fold, summarise, thresholds
 from camtrace.lab.train import Schedule
 from camtrace.photo import read_photo
 from camtrace.simulator import JpegTables, make_cameras
-from camtrace.types import CamtraceError, References
+from camtrace.types import References
 
 FEW_SHOT_PHOTOS = (1, 2, 5, 10)
 FEW_SHOT_DRAWS = 5
@@ -107,7 +107,7 @@ def measure(data: Path, work: Path, plan: Plan) -> dict[str, Any]:
 
 def gather(data: Path, work: Path, plan: Plan) -> Material:
     """Read the records, cache their patches and those of the made cameras."""
-    _keep_plan(work / "plan.json", {"data": str(data.resolve()), **asdict(plan)})
+    keep_plan(work / "plan.json", {"data": str(data.resolve()), **asdict(plan)})
     records = read_dataset(data)
     names = sorted({record.camera for record in records})
     real = cache_photos(records, work / "real", labels=[names.index(record.camera) for record in records])
@@ -119,17 +119,6 @@ def gather(data: Path, work: Path, plan: Plan) -> Material:
         scenes = [record.path for record in records]
         made = cache_made(cameras, scenes, work / "made", per_camera=plan.made_photos, seed=plan.seed)
     return Material(records, names, real, made, splits)
-
-
-def _keep_plan(kept: Path, plan: dict[str, Any]) -> None:
-    """A work folder belongs to one plan: caches and checkpoints of another would be taken for its own."""
-    if kept.is_file():
-        old = json.loads(kept.read_text("utf-8"))
-        changed = [f"{key} {old.get(key)} -> {value}" for key, value in plan.items() if old.get(key) != value]
-        if changed:
-            raise CamtraceError(f"{kept.parent}: holds work of another plan ({', '.join(changed)}); choose another --work folder")
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps(plan, indent=1), "utf-8")
 
 
 def fit_net(material: Material, folder: Path, plan: Plan, *, photos: Sequence[int]) -> Features:

@@ -11,7 +11,6 @@ result.json, net.safetensors, bundle/      what came out
 from __future__ import annotations
 
 import json
-import math
 import platform
 import subprocess
 import sys
@@ -30,11 +29,11 @@ import camtrace
 from camtrace.lab.checkpoint import peek
 from camtrace.lab.heads import SoftmaxHead
 from camtrace.lab.methods import Features, Method
+from camtrace.lab.plan import flatten, keep_plan, write_json
 from camtrace.lab.plots import draw_curves
 from camtrace.lab.sources import Source
 from camtrace.lab.tracking import METRICS, read_metrics, tracked
 from camtrace.lab.train import Schedule, one_process, share_of, train
-from camtrace.types import CamtraceError
 
 CONFIG, ENVIRONMENT, RESULT, NET, CHECKPOINT, CURVES = (
     "config.json",
@@ -52,30 +51,8 @@ def open_run(folder: Path, config: dict[str, Any], *, writing: bool = True) -> N
 
     Of several processes one is `writing`; all check, so that none waits for one that gave up.
     """
-    path, config = folder / CONFIG, json.loads(json.dumps(_strict(config)))
-    if path.is_file():
-        old, new = (_flatten(_strict(given)) for given in (json.loads(path.read_text("utf-8")), config))
-        changed = [f"{key} {old.get(key)} -> {new.get(key)}" for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
-        if changed:
-            raise CamtraceError(f"{folder}: holds another run ({', '.join(changed)}); choose another folder")
-    elif writing:
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / ENVIRONMENT, environment())
-        _write(path, config)
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    """JSON, all of it or nothing: a run may be killed at any time."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=1, allow_nan=False), "utf-8")
-    partial.replace(path)
-
-
-def _strict(value: Any) -> Any:
-    """The same without infinite numbers, which JSON has not: None instead."""
-    if isinstance(value, dict):
-        return {key: _strict(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if not keep_plan(folder / CONFIG, config, writing=writing) and writing:
+        write_json(folder / ENVIRONMENT, environment())
 
 
 def environment() -> dict[str, Any]:
@@ -159,7 +136,7 @@ def _train(
     tensors |= {"classifier.weight": torch.from_numpy(trained.classifier.weights)}
     save_file({**tensors, "classifier.bias": torch.from_numpy(trained.classifier.biases)}, folder / NET)
     draw_curves(read_metrics(folder / METRICS), folder / CURVES)
-    _write(folder / RESULT, _result(folder, trained.progress))
+    write_json(folder / RESULT, _result(folder, trained.progress))
     return fabric.barrier()
 
 
@@ -200,7 +177,7 @@ def to_table(runs: Sequence[dict[str, Any]]) -> str:
         loss, accuracy = (f"{result[key]:.4f}" if key in result else "-" for key in ("validation_loss", "validation_accuracy"))
         revision = (run["git"] or "-")[:8]
         lines.append(f"{run['run']:<48} {run['state']:<14} {result.get('best_step', '-'):>9} {loss:>9} {accuracy:>9}  {revision}")
-    flat = [_flatten(run["config"]) for run in runs]
+    flat = [flatten(run["config"]) for run in runs]
     differing = [
         key for key in dict.fromkeys(key for config in flat for key in config) if len({str(config.get(key)) for config in flat}) > 1
     ]
@@ -208,13 +185,6 @@ def to_table(runs: Sequence[dict[str, Any]]) -> str:
         lines += ["", "settings that differ:"]
         lines += [f"  {key}: {', '.join(str(config.get(key, '-')) for config in flat)}" for key in differing]
     return "\n".join(lines)
-
-
-def _flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _git_revision() -> str | None:

@@ -5,8 +5,10 @@ Whatever costs time is kept in the work folder and found again: patches, trained
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from camtrace.lab.degrade import NATIVE, degradation
 from camtrace.lab.evaluate import embed_some, of_photos
 from camtrace.lab.heads import SoftmaxHead, Taught, choose_c, teach
 from camtrace.lab.methods import Features, Method
+from camtrace.lab.plan import keep_plan
 from camtrace.lab.protocols import Split, device_or_scene_of, patch_side
 from camtrace.lab.recipe import Precision
 from camtrace.lab.runs import NET, fit_features
@@ -56,11 +59,18 @@ class Material:
         number = {camera: index for index, camera in enumerate(self.cameras)}
         return [number[record.camera] for record in self.records]
 
+    @cached_property
+    def claimed(self) -> Path:
+        """The work folder, made sure to hold work on these photos and no others."""
+        rows = sorted([record.path.name, record.camera, record.device, record.scene] for record in self.records)
+        keep_plan(self.work / "data.json", {"photos": len(rows), "sha256": _sha256(rows)})
+        return self.work
+
     def store(self, method: Method, how: str = NATIVE, *, asked: Split | None = None) -> PatchStore:
         """The patches that a method sees of each photo, or only of the test photos of a split; `how` names a degradation."""
         cut = Cut(method.size, method.rule, count=2 * method.count if method.count > 1 else 1, degradation=how)
         part = f" {asked.protocol} {asked.number}" if asked else ""
-        folder = self.work / "patches" / f"{cut.rule} {cut.size} x{cut.count} {how}{part}".replace(" ", "-")
+        folder = self.claimed / "patches" / f"{cut.rule} {cut.size} x{cut.count} {how}{part}".replace(" ", "-")
         return cache_photos(self.records, folder, labels=self.labels, cut=cut, photos=asked.test if asked else None)
 
 
@@ -135,7 +145,7 @@ class Trial:
             return self.home
         start = f"-from-{self.begin.name}{'-frozen' if self.frozen else ''}" if self.begin else ""
         name = f"{self.method.name}{'-' + self.weights if self.weights else ''}{start}"
-        return self.material.work / "trials" / f"{self.split.protocol}-{self.split.number}" / name
+        return self.material.claimed / "trials" / f"{self.split.protocol}-{self.split.number}" / name
 
     def features(self) -> tuple[Features, SoftmaxHead | None]:
         """The method's features, trained where it has a recipe."""
@@ -178,6 +188,7 @@ class Trial:
 
     def answers(self, how: str = NATIVE) -> Answers:
         """Teach the head on the training photos as they are, and ask about the test photos after a degradation."""
+        self._claim()
         kept = self.folder / f"answers-{how.replace(' ', '-')}.safetensors"
         if not kept.is_file():
             net, taught = self.fitted
@@ -186,6 +197,12 @@ class Trial:
             answers = ask_patches(taught, asked, self.method.count)
             save_file({name: np.ascontiguousarray(value) for name, value in vars(answers).items()}, kept)
         return Answers(**load_file(kept))
+
+    def _claim(self) -> None:
+        """Make sure that the answers kept in the folder are this trial's."""
+        budget, split = self.budget, self.split
+        sides = _sha256([list(side) for side in (split.train, split.validation, split.test)])
+        keep_plan(self.folder / "trial.json", {"split": sides, "head": self.method.head, **asdict(budget)})
 
     @cached_property
     def fitted(self) -> tuple[Features, Taught]:
@@ -219,7 +236,7 @@ class Trial:
 
     def _whole_photos(self, net: Features, how: str) -> References:
         """Features of every whole photo, computed once for all splits: methods on whole photos have nothing to train."""
-        kept = self.material.work / "whole" / f"{self.method.name}-{how.replace(' ', '-')}.safetensors"
+        kept = self.material.claimed / "whole" / f"{self.method.name}-{how.replace(' ', '-')}.safetensors"
         if not kept.is_file():
             found = [(index, _embed_photo(net, record.path, how)) for index, record in enumerate(self.material.records)]
             photos = np.array([index for index, features in found if features is not None])
@@ -242,6 +259,10 @@ def load_net(method: Method, folder: Path) -> Features:
     except RuntimeError as error:
         raise CamtraceError(f"{path}: holds the net of another method, expected one of {method.name}") from error
     return net
+
+
+def _sha256(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode("utf-8")).hexdigest()[:16]
 
 
 def ask_patches(taught: Taught, asked: References, count: int) -> Answers:
