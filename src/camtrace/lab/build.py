@@ -28,7 +28,7 @@ from camtrace.lab.protocols import Split, device_or_scene_of, has_several_device
 from camtrace.lab.recipe import RECIPES
 from camtrace.lab.runs import fit_features
 from camtrace.lab.sources import make_source
-from camtrace.lab.store import PatchStore, cache_made, cache_photos
+from camtrace.lab.store import PatchStore, cache_made, cache_photos, ranks_within
 from camtrace.lab.summary import Fold, summarise, thresholds
 from camtrace.lab.train import Schedule
 from camtrace.photo import read_photo
@@ -173,8 +173,7 @@ def _cameras(material: Material, tested: dict[str, list[Any]]) -> tuple[Camera, 
 def _thin(references: References, per_camera: int) -> References:
     """Keep `per_camera` patches of every camera, the same number of best ones from each of its photos."""
     keep = np.zeros(len(references.photos), bool)
-    _, starts, sizes = np.unique(references.photos, return_index=True, return_counts=True)
-    rank = np.arange(len(references.photos)) - np.repeat(starts, sizes)
+    rank = ranks_within(references.photos)
     for camera in np.unique(references.cameras):
         own = references.cameras == camera
         each = max(4, per_camera // len(np.unique(references.photos[own])))

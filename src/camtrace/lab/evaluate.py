@@ -5,7 +5,7 @@ Intervals are bootstrapped over photos, since the patches of a photo are not ind
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,18 +74,25 @@ def _share(votes: Votes, present: NDArray[np.int64], camera: int) -> float:
     return float((present[votes.labels] == camera).mean())
 
 
-def few_shot(references: References, method: Method, *, photos_each: int, draws: int, seed: int, c: float) -> NDArray[np.float64]:
-    """Teach `photos_each` photos of every camera, ask the others: right or wrong per photo, averaged over draws; (n_photos,)."""
+def draw_few(references: References, *, photos_each: int, draws: int, seed: int) -> Iterator[tuple[References, References]]:
+    """Draw `photos_each` photos of every camera to teach, `draws` times; yields these and all the others."""
     rng = np.random.default_rng(seed)
     photos, first = np.unique(references.photos, return_index=True)
     cameras = references.cameras[first]
-    right, asked = np.zeros(len(photos)), np.zeros(len(photos))
     for _ in range(draws):
-        taught = np.concatenate([rng.permutation(np.flatnonzero(cameras == camera))[:photos_each] for camera in np.unique(cameras)])
-        rest = np.setdiff1d(np.arange(len(photos)), taught)
-        judged = ask(teach(of_photos(references, photos[taught]), method, c=c), of_photos(references, photos[rest]))
-        right[rest] += judged.best["summed"] == judged.cameras
-        asked[rest] += 1
+        taught = np.concatenate([rng.permutation(photos[cameras == camera])[:photos_each] for camera in np.unique(cameras)])
+        yield of_photos(references, taught.tolist()), of_photos(references, np.setdiff1d(photos, taught).tolist())
+
+
+def few_shot(references: References, method: Method, *, photos_each: int, draws: int, seed: int, c: float) -> NDArray[np.float64]:
+    """Teach `photos_each` photos of every camera, ask the others: right or wrong per photo, averaged over draws; (n_photos,)."""
+    photos = np.unique(references.photos)
+    right, asked = np.zeros(len(photos)), np.zeros(len(photos))
+    for taught, rest in draw_few(references, photos_each=photos_each, draws=draws, seed=seed):
+        judged = ask(teach(taught, method, c=c), rest)
+        places = np.searchsorted(photos, judged.photos)
+        right[places] += judged.best["summed"] == judged.cameras
+        asked[places] += 1
     return (right / np.maximum(asked, 1))[asked > 0]
 
 

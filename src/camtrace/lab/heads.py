@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from camtrace.classify import Duels, fit_duels, head_onnx, run_duels
 from camtrace.lab.fisher import Fisher, fisher_onnx, fit_fisher, run_fisher
 from camtrace.lab.methods import Method
+from camtrace.lab.store import ranks_within
 from camtrace.types import References, Votes
 
 C_GRID = (0.001, 0.01, 0.1)
@@ -106,8 +107,7 @@ def choose_c(taught: References, asked: References, *, grid: Sequence[float] = C
 
 
 def _first_of_each_photo(references: References, count: int) -> References:
-    _, starts, sizes = np.unique(references.photos, return_index=True, return_counts=True)
-    keep = np.arange(len(references.photos)) - np.repeat(starts, sizes) < count
+    keep = ranks_within(references.photos) < count
     return References(references.features[keep], references.cameras[keep], references.photos[keep])
 
 

@@ -33,6 +33,13 @@ WORTH_A_POOL = 200
 Pixels = NDArray[np.uint8]
 
 
+def ranks_within(photos: NDArray[np.integer]) -> NDArray[np.int64]:
+    """(n,) place of each row within its photo, 0 first; `photos` (n,) names the photo of each row, those of one photo together."""
+    _, starts, sizes = np.unique(photos, return_index=True, return_counts=True)
+    ranks: NDArray[np.int64] = np.arange(len(photos)) - np.repeat(starts, sizes)
+    return ranks
+
+
 @dataclass(frozen=True)
 class PatchStore:
     """Cached patches, best first within each photo; for made cameras, the photo is the real one whose scene they shot."""
@@ -46,9 +53,7 @@ class PatchStore:
 
     def ranks(self) -> NDArray[np.int64]:
         """(n,) place of each patch within its photo: 0 is the best."""
-        _, starts = np.unique(self.photos, return_index=True)
-        ranks: NDArray[np.int64] = np.arange(len(self)) - np.repeat(starts, np.diff(np.append(starts, len(self))))
-        return ranks
+        return ranks_within(self.photos)
 
     def where(self, keep: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Positions of patches whose photo is kept; `keep` is (n_photos,) bool."""

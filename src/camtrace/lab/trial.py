@@ -28,7 +28,7 @@ from camtrace.lab.protocols import Split, device_or_scene_of, patch_side
 from camtrace.lab.recipe import Precision
 from camtrace.lab.runs import NET, fit_features
 from camtrace.lab.sources import make_source, to_tensor
-from camtrace.lab.store import Cut, PatchStore, cache_photos
+from camtrace.lab.store import Cut, PatchStore, cache_photos, ranks_within
 from camtrace.lab.train import Schedule
 from camtrace.photo import read_photo
 from camtrace.types import CamtraceError, PhotoError, References
@@ -232,7 +232,9 @@ class Trial:
         chosen = keep[store.photos]
         if (side := self.side(store)) is not None:
             chosen &= ~side if asked else side
-        return embed_some(net, store, _best(store, np.flatnonzero(chosen), self.method.count), batch=2**21 // self.method.size**2)
+        positions = np.flatnonzero(chosen)
+        positions = positions[ranks_within(store.photos[positions]) < self.method.count]
+        return embed_some(net, store, positions, batch=2**21 // self.method.size**2)
 
     def _whole_photos(self, net: Features, how: str) -> References:
         """Features of every whole photo, computed once for all splits: methods on whole photos have nothing to train."""
@@ -268,22 +270,12 @@ def _sha256(value: object) -> str:
 def ask_patches(taught: Taught, asked: References, count: int) -> Answers:
     """The votes of the patches of each photo, in the order in which they lie in `asked`."""
     votes = taught.head.vote(asked.features)
-    photos, first, inverse, sizes = np.unique(asked.photos, return_index=True, return_inverse=True, return_counts=True)
-    rank = np.arange(len(inverse)) - first[inverse]
+    photos, first, inverse = np.unique(asked.photos, return_index=True, return_inverse=True)
     table = np.full((len(photos), count), -1, np.int64)
-    table[inverse, rank] = taught.cameras[votes.labels]
+    table[inverse, ranks_within(asked.photos)] = taught.cameras[votes.labels]
     evidence = np.zeros((len(photos), votes.scores.shape[1]))
     np.add.at(evidence, inverse, votes.scores)
-    del sizes
     return Answers(photos, asked.cameras[first], table, taught.cameras[evidence.argmax(axis=1)])
-
-
-def _best(store: PatchStore, chosen: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Of the chosen patches, the first `count` of each photo."""
-    photos = store.photos[chosen]
-    _, starts, sizes = np.unique(photos, return_index=True, return_counts=True)
-    rank = np.arange(len(chosen)) - np.repeat(starts, sizes)
-    return chosen[rank < count]
 
 
 @torch.no_grad()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from camtrace.lab.experiments.settings import Settings, share_right
-from camtrace.lab.methods import Method
+from camtrace.lab.experiments.settings import Settings, line_of, rows_of
 from camtrace.lab.page import Experiment, Table, percent, write_table
 from camtrace.lab.plots import Point, draw_lines
-from camtrace.lab.trial import Answers, whole
+from camtrace.lab.trial import whole
 
 PUBLISHED = Table(
     "Published: 18 Dresden cameras",
@@ -25,15 +24,11 @@ def reproduce(settings: Settings) -> Experiment:
     """Ask every method on each split, and count the first 1, 2, 4 ... votes."""
     on_patches = settings.chosen(["patch-cnn", "spam", "demosaicing", "demosaicing:svm"])
     on_photos = [whole(method) for method in on_patches if method.whole_photos]
-    lines = {method.name: _line(method, settings.answers(method)) for method in [*on_patches, *on_photos]}
+    lines = {method.name: line_of(settings.answers(method), method.count) for method in [*on_patches, *on_photos]}
     path = settings.out / "fig3.svg"
     draw_lines(lines, path, x_label="patches that vote", y_label="photos named rightly", title="Accuracy by votes", log2=True)
     write_table(
-        [
-            {"method": name, "votes": x, "accuracy": value, "low": low, "high": high}
-            for name, line in lines.items()
-            for x, value, low, high in line
-        ],
+        rows_of(lines, "method"),
         settings.out / "fig3",
     )
     rows = [(name, *(percent(_at(line, votes)) for votes in VOTES)) for name, line in lines.items()]
@@ -48,11 +43,6 @@ def reproduce(settings: Settings) -> Experiment:
             cut=tuple(settings.cuts(on_patches)),
         ),
     )
-
-
-def _line(method: Method, answers: Sequence[Answers]) -> list[Point]:
-    shares = [(count, share_right(answers, count)) for count in range(1, method.count + 1)]
-    return [(float(count), *share) for count, share in shares if share is not None]
 
 
 def _at(line: Sequence[Point], votes: int) -> tuple[float, float, float] | None:

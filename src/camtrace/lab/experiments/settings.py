@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from camtrace.lab.evaluate import Interval, interval
 from camtrace.lab.methods import Method, find_method
 from camtrace.lab.page import Experiment
+from camtrace.lab.plots import Point
 from camtrace.lab.protocols import PROTOCOLS, Split
 from camtrace.lab.trial import Answers, Budget, Material, Trial
 
@@ -96,6 +97,18 @@ def pooled(answers: Sequence[Answers], values: Sequence[NDArray[np.float64] | ND
 def share_right(answers: Sequence[Answers], count: int | None = None) -> Interval | None:
     """Share of photos that the majority vote of `count` patches names rightly (all patches by default), with its interval."""
     return interval(pooled(answers, [part.right(count) for part in answers]))
+
+
+def line_of(answers: Sequence[Answers], count: int) -> list[Point]:
+    """Share of photos named rightly by 1, 2 ... `count` votes, with intervals."""
+    shares = [(votes, share_right(answers, votes)) for votes in range(1, count + 1)]
+    return [(float(votes), *share) for votes, share in shares if share is not None]
+
+
+def rows_of(lines: Mapping[str, Sequence[Point]], what: str) -> list[dict[str, object]]:
+    """Lines as the rows of a table; `what` heads the column of their names."""
+    names = ("votes", "accuracy", "low", "high")
+    return [{what: name, **dict(zip(names, point, strict=True))} for name, line in lines.items() for point in line]
 
 
 def share_of_patches(answers: Sequence[Answers]) -> Interval | None:
