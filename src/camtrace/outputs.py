@@ -9,9 +9,17 @@ import csv
 from collections.abc import Callable, Iterable
 from typing import TextIO
 
-from camtrace.types import UNKNOWN, Verdict
+from camtrace.claim import agrees
+from camtrace.types import UNKNOWN, Level, Verdict
 
 _RUNNERS_UP = 3
+_NEXT_LINE = "\n" + " " * 15
+_AGREED: dict[Level, str] = {"model": "the same camera", "family": "one of these cameras", "maker": "the same maker"}
+_NOTHING_FOLLOWS = "the pixels name none, so nothing follows for or against it"
+_DISAGREEMENT = (
+    "It may be a changed EXIF, another program or device that saved the file, a photo of a screen, or a wrong verdict"
+    " (see the card for how often); it is no proof of forgery."
+)
 _CSV_FIELDS = (
     *("source", "sha256", "status", "answer", "answer_level", "best", "best_votes", "n_patches", "probability", "log10_lr"),
     *("claim_make", "claim_model", "claim_agrees", "reason", "bundle_name", "bundle_version"),
@@ -83,11 +91,18 @@ def to_text(verdict: Verdict) -> str:
 
 
 def _claim_in_words(verdict: Verdict) -> str:
+    """What the EXIF claims, whether the verdict bears it out, and what that means and does not mean; one or two lines."""
     claimed = " ".join(part for part in (verdict.claim.make, verdict.claim.model) if part)
     if not claimed:
         return "nothing"
-    found = {True: "agrees with the pixels", False: "DISAGREES with the pixels", None: "not compared, the camera is unknown"}
-    return f"{claimed} - {found[verdict.claim_agrees]}"
+    if verdict.claim.model and verdict.answer == UNKNOWN:
+        known = any(agrees(verdict.claim, line.camera) for line in verdict.ranking)
+        return f"{claimed} - a camera that this bundle {'knows' if known else 'does not know'}; {_NOTHING_FOLLOWS}"
+    if verdict.claim_agrees is None:
+        return f"{claimed} - this names no camera to compare, so nothing follows"
+    if verdict.claim_agrees:
+        return f"{claimed} - this names {_AGREED[verdict.answer_level]} (no proof: anyone can write it)"
+    return f"{claimed} - DISAGREES: the pixels speak for {verdict.answer}{_NEXT_LINE}{_DISAGREEMENT}"
 
 
 def _csv_row(verdict: Verdict) -> dict[str, object]:
