@@ -136,16 +136,17 @@ def _scale_table(table: NDArray[np.integer], quality: float, bend: float) -> tup
     return tuple(int(step) for step in scaled.ravel())
 
 
-def shoot(scene: Plane, camera: MadeCamera, *, device: int = 0, seed: int = 0) -> NDArray[np.uint8]:
+def shoot(scene: Plane, camera: MadeCamera, *, device: int = 0, seed: int = 0, prnu: float = _PRNU_STRENGTH) -> NDArray[np.uint8]:
     """Take a photo of a linear-light scene (h, w, 3): RGB (h', w', 3) uint8 as the camera hands it to its JPEG encoder.
 
-    `device` picks the sensor (its PRNU); `seed` picks what changes from photo to photo: exposure, ISO, light and noise.
+    `device` picks the sensor (its PRNU, of standard deviation `prnu` to a signal of 1); `seed` picks what changes from photo to photo:
+    exposure, ISO, light and noise.
     """
     rng = np.random.default_rng([seed, device])
     iso = 4 ** rng.uniform(0, 1)
     noise_level = camera.read_noise * iso
     light = _through_lens(scene, camera) * np.float32(rng.uniform(0.7, 1.25))
-    raw = _expose(light, camera, iso=iso, device=device, rng=rng)
+    raw = _expose(light, camera, iso=iso, device=device, prnu=prnu, rng=rng)
     rgb = demosaic.METHODS[camera.demosaic](raw, camera.phase)
     rgb *= np.array([1 / camera.white_balance[0], 1, 1 / camera.white_balance[1]], np.float32)
     rgb = np.clip(_denoise(rgb, camera, noise_level), 0, None)
@@ -173,12 +174,12 @@ def _through_lens(scene: Plane, camera: MadeCamera) -> Plane:
     return gaussian(scene, camera.lens_blur) * fall_off[..., None]
 
 
-def _expose(light: Plane, camera: MadeCamera, *, iso: float, device: int, rng: np.random.Generator) -> Plane:
+def _expose(light: Plane, camera: MadeCamera, *, iso: float, device: int, prnu: float, rng: np.random.Generator) -> Plane:
     """Bayer plane (h, w) with the sensor's PRNU, shot noise and read noise; averaging frames lowers the noise."""
     gains = np.array([camera.white_balance[0], 1, camera.white_balance[1]], np.float32)
     raw = demosaic.mosaic(light * gains, camera.phase)
     sensor = np.random.default_rng([device, *camera.name.encode()])
-    raw = raw * (1 + np.float32(_PRNU_STRENGTH) * sensor.standard_normal(raw.shape, np.float32))
+    raw = raw * (1 + np.float32(prnu) * sensor.standard_normal(raw.shape, np.float32))
     variance = (np.float32(camera.shot_noise**2 * iso) * raw + np.float32((camera.read_noise * iso) ** 2)) / camera.frames
     noisy = raw + np.sqrt(np.maximum(variance, 0)) * rng.standard_normal(raw.shape, np.float32)
     return np.clip(noisy, 0, 1)

@@ -1,0 +1,57 @@
+"""What the commands share: paths and standard input as photos, and a progress bar where somebody watches."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from camtrace.photo import Source
+
+
+def expand(paths: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Photos to judge, folders replaced by the photos in them, and the folders that hold none."""
+    from camtrace.photo import find_photos
+
+    photos: list[str] = []
+    empty: list[str] = []
+    for path in paths:
+        if is_folder(path):
+            found = [str(photo) for photo in find_photos(Path(path))]
+            photos += found
+            if not found:
+                empty.append(path)
+        else:
+            photos.append(path)
+    return photos, empty
+
+
+def is_folder(path: str) -> bool:
+    """Whether a word of the command line names a folder."""
+    try:
+        return path != "-" and Path(path).is_dir()
+    except OSError:  # a name too long, a folder that may not be entered: reading it will say so
+        return False
+
+
+def open_all(photos: Sequence[str]) -> Iterator[Source]:
+    """The photos as sources; - stands for standard input."""
+    for photo in photos:
+        yield sys.stdin.buffer if photo == "-" else photo
+
+
+@contextmanager
+def progress(what: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal's standard error, nothing elsewhere; yields what to call with the steps done and those there are."""
+    if not shown or not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
