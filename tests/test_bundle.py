@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,26 @@ import numpy as np
 import pytest
 
 import camtrace
-from camtrace.bundle import CARD, FEATURES, HEAD, MANIFEST, REFERENCES, BundleError, Manifest, load_bundle, write_bundle
+from camtrace.bundle import (
+    CARD,
+    FEATURES,
+    FORMAT_VERSION,
+    HEAD,
+    MANIFEST,
+    REFERENCES,
+    BundleError,
+    Camera,
+    Manifest,
+    load_bundle,
+    write_bundle,
+)
+from camtrace.calibration import MODES, NAMING, Calibration
+from camtrace.experts import Gate
+from camtrace.types import References
 
 FILES = (FEATURES, HEAD, REFERENCES, CARD)
+CALIBRATION = Calibration(2.0, 3.5, -0.25, (1.5, -0.125), 400, 380, {mode: dict.fromkeys(NAMING, 0.625) for mode in MODES})
+CALIBRATED = asdict(CALIBRATION)
 
 
 @pytest.fixture
@@ -30,16 +48,9 @@ def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> N
     (folder / MANIFEST).write_text(json.dumps(document))
 
 
-def write_again(bundle: camtrace.Bundle, folder: Path, *, force: bool = False, manifest: Manifest | None = None) -> None:
-    write_bundle(
-        folder,
-        manifest or bundle.manifest,
-        features=bundle.files[FEATURES],
-        head=bundle.files[HEAD],
-        references=bundle.references(),
-        card="a card, größer",
-        force=force,
-    )
+def write_again(bundle: camtrace.Bundle, folder: Path, *, force: bool = False, manifest: Manifest | None = None, **more: Any) -> None:
+    parts = {"features": bundle.files[FEATURES], "head": bundle.files[HEAD], "references": bundle.references()}
+    write_bundle(folder, manifest or bundle.manifest, **{**parts, **more}, card="a card, größer", force=force)
 
 
 def test_what_is_written_is_what_is_loaded(bundle: camtrace.Bundle, tmp_path: Path) -> None:
@@ -64,6 +75,84 @@ def test_references_come_back(bundle: camtrace.Bundle, tmp_path: Path) -> None:
     assert [str(array.dtype) for array in (after.features, after.cameras, after.photos)] == ["float32", "int64", "int64"]
     assert after.features.shape == (len(after.cameras), bundle.manifest.dimension)
     assert len(np.unique(after.photos)) == 24
+
+
+def test_a_calibration_families_and_the_kind_of_head_come_back(bundle: camtrace.Bundle, tmp_path: Path) -> None:
+    first, second, *_ = bundle.manifest.labels
+    manifest = replace(bundle.manifest, head="experts", families={"twins": (first, second)}, calibration=CALIBRATION)
+    write_again(bundle, tmp_path / "one", manifest=manifest)
+    loaded = load_bundle(tmp_path / "one").manifest
+    assert loaded == manifest
+    assert loaded.calibration == CALIBRATION
+    assert json.loads((tmp_path / "one" / MANIFEST).read_text("utf-8"))["format"] == FORMAT_VERSION == 2
+
+
+def test_copies_and_gate_come_back(bundle: camtrace.Bundle, tmp_path: Path) -> None:
+    old = bundle.references()
+    copies = np.arange(len(old.photos)) % 7
+    gate = Gate(np.linspace(-1, 1, bundle.manifest.dimension, dtype=np.float32), 0.375)
+    write_again(bundle, tmp_path / "one", references=References(old.features, old.cameras, old.photos, copies), gate=gate)
+    loaded = load_bundle(tmp_path / "one")
+    after = loaded.references()
+    assert after.copies is not None
+    np.testing.assert_array_equal(after.copies, copies)
+    np.testing.assert_array_equal(after.features, old.features)
+    assert after.copies.dtype == np.int64
+    np.testing.assert_array_equal(loaded.gate().weights, gate.weights)
+    assert loaded.gate().bias == gate.bias
+    plain = load_bundle_without_gate(bundle, tmp_path / "two")
+    assert plain.references().copies is None
+    assert plain.comparison() is None
+
+
+def load_bundle_without_gate(bundle: camtrace.Bundle, folder: Path) -> camtrace.Bundle:
+    old = bundle.references()
+    write_again(bundle, folder, references=References(old.features, old.cameras, old.photos))
+    return load_bundle(folder)
+
+
+def test_a_missing_gate_says_so(bundle: camtrace.Bundle, tmp_path: Path) -> None:
+    plain = load_bundle_without_gate(bundle, tmp_path / "plain")
+    with pytest.raises(BundleError, match=r"made 1: references\.safetensors holds no gate"):
+        plain.gate()
+
+
+def test_bundles_of_the_first_format_still_load(copy: Path, bundle: camtrace.Bundle) -> None:
+    def age(document: dict[str, Any]) -> None:
+        document["format"] = 1
+        for newer in ("head", "families"):
+            del document[newer]
+        document["calibration"] = None
+
+    edit_manifest(copy, age)
+    old = load_bundle(copy).manifest
+    assert (old.head, old.families, old.calibration) == ("one-vs-one", {}, None)
+    assert old.labels == bundle.manifest.labels
+
+
+def manifest_of(*cameras: tuple[str, str], families: dict[str, tuple[str, ...]] | None = None) -> Manifest:
+    thresholds = {"majority": 0.0, "summed": 0.0}
+    known = tuple(Camera(name, make, 5) for name, make in cameras)
+    return Manifest("x", "1", known, thresholds, families=families or {})  # type: ignore[arg-type]
+
+
+def test_groups_name_each_camera_at_each_level() -> None:
+    sisters: dict[str, tuple[str, ...]] = {"Apple iPhone 7 or 7 Plus": ("Apple iPhone 7", "Apple iPhone 7 Plus")}
+    manifest = manifest_of(
+        ("Apple iPhone 7", "Apple"),
+        ("Nikon D90", "Nikon"),
+        ("Apple iPhone 7 Plus", "Apple"),
+        ("Apple iPhone 5", "Apple"),
+        families=sisters,
+    )
+    assert manifest.groups["model"] == manifest.labels
+    assert manifest.groups["family"] == (*sisters, "Nikon D90", *sisters, "Apple iPhone 5")
+    assert manifest.groups["maker"] == ("Apple", "Nikon", "Apple", "Apple")
+    assert manifest.called("Nikon D90", "model") == ("Nikon D90",)
+    assert manifest.called("Apple iPhone 7 or 7 Plus", "family") == ("Apple iPhone 7", "Apple iPhone 7 Plus")
+    assert manifest.called("Apple", "maker") == ("Apple iPhone 7", "Apple iPhone 7 Plus", "Apple iPhone 5")
+    assert manifest.called("Apple", "model") == ()
+    assert manifest.called("unknown", "unknown") == ()
 
 
 @pytest.mark.parametrize("name", [*FILES, MANIFEST])
@@ -96,9 +185,9 @@ def test_file_without_a_hash(copy: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda document: document.update(format=2), "bundle format 2, this camtrace reads up to 1; upgrade"),
-        (lambda document: document.pop("format"), "no format version, expected 1"),
-        (lambda document: document.update(format="1"), "no format version, expected 1"),
+        (lambda document: document.update(format=3), "bundle format 3, this camtrace reads up to 2; upgrade"),
+        (lambda document: document.pop("format"), "no format version, expected 2"),
+        (lambda document: document.update(format="2"), "no format version, expected 2"),
         (lambda document: document.pop("cameras"), "not a valid manifest: 'cameras'"),
         (lambda document: document.pop("files"), "not a valid manifest: 'files'"),
         (lambda document: document.pop("version"), "not a valid manifest: .*version"),
@@ -109,6 +198,13 @@ def test_file_without_a_hash(copy: Path, name: str) -> None:
         (lambda document: document.update(rule="prettiest"), "not a valid manifest: rule 'prettiest' is not one of mid-tone, quality"),
         (lambda document: document.update(vote="loudest"), "not a valid manifest: vote 'loudest' is not one of"),
         (lambda document: document.update(thresholds={"majority": 0.5}), "not a valid manifest: no threshold for summed"),
+        (lambda document: document.update(head="forest"), "not a valid manifest: head 'forest' is not one of one-vs-one, experts"),
+        (lambda document: document.update(families=3), "not a valid manifest"),
+        (lambda document: document.update(families={"twins": 2}), "not a valid manifest"),
+        (lambda document: document.update(calibration=3), "not a valid manifest: calibration is 3"),
+        (lambda document: document.update(calibration={"half": 0}), "not a valid manifest: 'weights'"),
+        (lambda document: document.update(calibration={**CALIBRATED, "scale": "loud"}), "not a valid manifest: .*loud"),
+        (lambda document: document.update(calibration={**CALIBRATED, "modes": {}}), "not a valid manifest: 'careful'"),
         (lambda document: document["files"].update({HEAD: 7}), "changed since the bundle was made"),
     ],
 )

@@ -9,13 +9,17 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import camtrace
+from camtrace.bundle import FEATURES, HEAD, write_bundle
+from camtrace.calibration import MODES, NAMING, Calibration
 from camtrace.outputs import WRITERS
 from camtrace.simulator import MadeCamera
+from camtrace.types import Level, Mode
 from made import encode, noise, run_cli, write_album
 
 
@@ -136,6 +140,38 @@ def test_options_reach_the_core(photo: Path, bundle_folder: Path, bundle: camtra
     assert json.loads(run.out) == camtrace.identify(photo, bundle=bundle, patches=5, vote="majority").to_dict()
 
 
+@pytest.fixture
+def calibrated(bundle: camtrace.Bundle, tmp_path: Path) -> Path:
+    """The made bundle with probabilities: careful asks for more than any reaches, balanced for a little."""
+    modes: dict[Mode, dict[Level, float]] = {
+        mode: dict.fromkeys(NAMING, needed) for mode, needed in zip(MODES, (1.0, 0.1, 0.0), strict=True)
+    }
+    calibration = Calibration(0, 10.0, 2.0, (0.0, 0.0), 100, 100, modes)
+    write_bundle(
+        tmp_path / "calibrated",
+        replace(bundle.manifest, calibration=calibration),
+        features=bundle.files[FEATURES],
+        head=bundle.files[HEAD],
+        references=bundle.references(),
+        card="",
+    )
+    return tmp_path / "calibrated"
+
+
+def test_modes_reach_the_core(photo: Path, calibrated: Path) -> None:
+    found = {}
+    for mode in MODES:
+        run = run_cli("identify", photo, "--bundle", calibrated, "--to", "json", "--mode", mode)
+        assert (run.code, run.err) == (0, "")
+        found[mode] = json.loads(run.out)
+        assert found[mode] == camtrace.identify(photo, bundle=calibrated, mode=mode).to_dict()
+    assert found["careful"]["answer_level"] == "unknown"
+    assert found["balanced"]["answer_level"] == found["guess"]["answer_level"] == "model"
+    assert "needed in careful mode" in found["careful"]["reason"]
+    plain = json.loads(run_cli("identify", photo, "--bundle", calibrated, "--to", "json").out)
+    assert plain == found["balanced"], "balanced is the mode if none is given"
+
+
 def test_an_empty_folder_is_a_failure_with_valid_output(tmp_path: Path, bundle_folder: Path) -> None:
     run = run_cli("identify", tmp_path, "--bundle", bundle_folder, "--to", "json")
     assert (run.code, json.loads(run.out)) == (1, [])
@@ -149,6 +185,8 @@ def test_an_empty_folder_is_a_failure_with_valid_output(tmp_path: Path, bundle_f
         ("identify", "x.jpg", "--to", "xml"),
         ("identify", "x.jpg", "--vote", "loudest"),
         ("identify", "x.jpg", "--patches", "0"),
+        ("identify", "x.jpg", "--mode", "bold"),
+        ("identify", "x.jpg", "--mode"),
         ("identify", "x.jpg", "--colour"),
         ("cameras", "--to", "csv"),
         ("enroll", "somewhere"),
@@ -164,6 +202,7 @@ def test_wrong_usage(words: tuple[str, ...]) -> None:
 def test_wrong_choice_names_the_right_ones() -> None:
     wrong_form = " ".join(run_cli("identify", "x.jpg", "--to", "xml").err.split())
     assert "'xml' is not one of text, json, jsonl, csv" in wrong_form
+    assert "'bold' is not one of careful, balanced, guess" in " ".join(run_cli("identify", "x.jpg", "--mode", "bold").err.split())
     assert "'loudest' is not one of majority, summed" in " ".join(run_cli("identify", "x.jpg", "--vote", "loudest").err.split())
 
 
@@ -196,7 +235,9 @@ def test_enroll_only_then_join(small_albums: Path, tmp_path: Path, bundle_folder
     join = run_cli("enroll", small_albums, "--out", tmp_path / "join", "--bundle", tmp_path / "only")
     assert join.code == 0
     assert "now knows 3 cameras; taught now: Dorado D103 (2 photos)" in join.out
-    assert join.err == "camtrace: warning: Dorado D103: 2 photos, at least 5 are better\n"
+    few, uncalibrated = join.err.splitlines()
+    assert few == "camtrace: warning: Dorado D103: 2 photos, at least 5 are better"
+    assert uncalibrated.startswith("camtrace: warning: too few photos for probabilities and likelihood ratios: at least 30")
     assert camtrace.load_bundle(tmp_path / "join").manifest.labels == ("Aurora A100", "Borealis B101", "Dorado D103")
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.fft import dctn, idctn
 
-from camtrace.lab.degrade import DEGRADATIONS, FORMS, SP_CUP, degradation
+from camtrace.degrade import DEGRADATIONS, FORMS, SP_CUP, degradation, degrade_at_random
 from camtrace.types import CamtraceError
 from made import noise
 
@@ -186,3 +186,59 @@ def test_other_names_are_refused_with_the_forms_there_are(name: str) -> None:
 def test_numbers_out_of_range_say_the_range() -> None:
     with pytest.raises(CamtraceError, match=r"'jpeg 101': jpeg takes a whole number from 1 to 100"):
         degradation("resize 0.5 + jpeg 101")
+
+
+# ---- at random
+
+
+def at_random(pixels: NDArray[np.uint8], seed: int, *, smallest: int = 64) -> NDArray[np.uint8]:
+    return degrade_at_random(pixels, np.random.default_rng(seed), smallest=smallest)
+
+
+LARGE = np.array(Image.fromarray(noise(40, 30, seed=3, low=20, high=236)).resize((120, 160), Image.Resampling.BICUBIC))
+
+
+def test_at_random_is_the_same_under_a_seed_and_leaves_its_input_alone() -> None:
+    before = LARGE.copy()
+    for seed in range(60):
+        first = at_random(LARGE, seed)
+        assert first.dtype == np.uint8
+        assert first.ndim == 3
+        assert first.shape[2] == 3
+        assert np.array_equal(first, at_random(LARGE, seed))
+        assert np.array_equal(LARGE, before)
+    assert len({at_random(LARGE, seed).tobytes() for seed in range(60)}) == 60
+
+
+@pytest.mark.parametrize("size", [(64, 64), (64, 200), (70, 66), (100, 129)])
+def test_at_random_no_side_becomes_smaller_than_asked(size: tuple[int, int]) -> None:
+    shapes = [at_random(noise(*size), seed).shape for seed in range(120)]
+    assert min(min(shape[:2]) for shape in shapes) >= 64
+    assert len(set(shapes)) > 5
+
+
+def test_at_random_nearly_every_photo_changes_in_one_of_many_ways() -> None:
+    changed = [at_random(LARGE, seed) for seed in range(300)]
+    assert np.mean([np.array_equal(photo, LARGE) for photo in changed]) < 0.01
+    sizes = [photo.shape[0] / LARGE.shape[0] for photo in changed]
+    resized = [size for size in sizes if size > 1 or size < 0.9]  # a crop takes 15 of 160 rows at most
+    assert 0.25 < len(resized) / 300 < 0.55
+    assert min(sizes) < 0.6
+    assert max(sizes) > 1.7
+    cropped = [size for size in sizes if 0.9 <= size < 1]
+    assert 0.08 < len(cropped) / 300 < 0.4
+    brighter = [photo.mean() / LARGE.mean() for photo in changed if photo.shape == LARGE.shape]
+    assert max(brighter) > 1.05, "gamma below 1"
+    assert min(brighter) < 0.95, "gamma above 1"
+
+
+def test_at_random_most_are_jpegs_at_last() -> None:
+    """Chroma that was halved is smooth: neighbours in a row of coloured noise then differ less."""
+    coloured = noise(96, 96, seed=4, low=40, high=216)
+
+    def roughness(photo: NDArray[np.uint8]) -> float:
+        red_blue = photo[..., 0].astype(float) - photo[..., 2]
+        return float(np.abs(np.diff(red_blue, axis=1)).mean())
+
+    smoothed = [roughness(at_random(coloured, seed)) < 0.7 * roughness(coloured) for seed in range(150)]
+    assert np.mean(smoothed) > 0.5

@@ -12,10 +12,11 @@ import pytest
 
 import camtrace
 from camtrace.bundle import load_bundle
+from camtrace.calibration import MODES, NAMING, Calibration
 from camtrace.patches import PATCH_COUNT
 from camtrace.photo import Source
 from camtrace.simulator import MadeCamera, save, shoot
-from camtrace.types import UNKNOWN
+from camtrace.types import UNKNOWN, Level, Mode
 from camtrace.vote import WAYS
 from made import QUESTIONED_SCENES, encode, made_photo, noise, scene
 
@@ -137,6 +138,63 @@ def test_way_of_voting(bundle: camtrace.Bundle, photo: Path) -> None:
     assert "share of the votes" in reasons["majority"]
     assert "mean score" in reasons["summed"]
     assert camtrace.identify(photo, bundle=bundle).reason == reasons[bundle.manifest.vote]
+
+
+def calibrated(bundle: camtrace.Bundle, *, families: dict[str, tuple[str, ...]] | None = None, makers: bool = False) -> camtrace.Bundle:
+    """The bundle with probabilities that follow its evidence: careful asks for 0.99, balanced for 0.5."""
+    modes: dict[Mode, dict[Level, float]] = {
+        mode: dict.fromkeys(NAMING, needed) for mode, needed in zip(MODES, (0.99, 0.5, 0.0), strict=True)
+    }
+    calibration = Calibration(0, 2.0, 60.0, (0.0, 0.0), 500, 400, modes)
+    known = tuple(replace(camera, make="Aurora") if makers else camera for camera in bundle.manifest.cameras)
+    return replace(bundle, manifest=replace(bundle.manifest, cameras=known, calibration=calibration, families=families or {}))
+
+
+def test_a_calibrated_verdict_carries_probabilities_and_a_likelihood_ratio(bundle: camtrace.Bundle, photo: Path) -> None:
+    plain, verdict = camtrace.identify(photo, bundle=bundle), camtrace.identify(photo, bundle=calibrated(bundle))
+    assert [line.camera for line in verdict.ranking] == [line.camera for line in plain.ranking]
+    assert [line.votes for line in verdict.ranking] == [line.votes for line in plain.ranking]
+    chances = [line.probability or 0 for line in verdict.ranking]
+    assert chances == sorted(chances, reverse=True)
+    assert sum(chances) == pytest.approx(1, abs=1e-5)
+    odds = chances[0] / (1 - chances[0])
+    assert verdict.log10_lr == pytest.approx(np.log10(7 * odds), abs=0.01)  # four cameras: a prior of 1 in 8
+    assert "calibrated on 500 photos of known cameras and 400 of others" in verdict.reason
+    assert plain.log10_lr is None
+
+
+def test_another_way_of_voting_is_not_calibrated(bundle: camtrace.Bundle, photo: Path) -> None:
+    ready = calibrated(replace(bundle, manifest=replace(bundle.manifest, vote="summed")))
+    verdict = camtrace.identify(photo, bundle=ready, vote="majority")
+    assert verdict.log10_lr is None
+    assert all(line.probability is None for line in verdict.ranking)
+    assert camtrace.identify(photo, bundle=ready, vote="summed") == camtrace.identify(photo, bundle=ready)
+
+
+def test_answers_at_every_level_and_what_the_claim_says_of_them(
+    bundle: camtrace.Bundle, photo: Path, cameras: tuple[MadeCamera, ...]
+) -> None:
+    best = camtrace.identify(photo, bundle=bundle).best
+    assert best == cameras[0].name  # which the EXIF claims too
+    others = [name for name in bundle.manifest.labels if name != best]
+    by_model = camtrace.identify(photo, bundle=calibrated(bundle), mode="guess")
+    assert (by_model.answer, by_model.answer_level, by_model.claim_agrees) == (best, "model", True)
+    refused = camtrace.identify(photo, bundle=calibrated(bundle), mode="careful")
+    assert (refused.answer, refused.answer_level, refused.claim_agrees) == (UNKNOWN, "unknown", None)
+    sisters = calibrated(bundle, families={"Aurora and all": (best, *others)})
+    family = camtrace.identify(photo, bundle=sisters, mode="careful")
+    assert (family.answer, family.answer_level, family.claim_agrees) == ("Aurora and all", "family", True)
+    maker = camtrace.identify(photo, bundle=calibrated(bundle, makers=True), mode="careful")
+    assert (maker.answer, maker.answer_level, maker.claim_agrees) == ("Aurora", "maker", True)
+    assert maker.best == family.best == best
+
+
+def test_modes_of_a_bundle_without_a_calibration(bundle: camtrace.Bundle, photo: Path) -> None:
+    timid = replace(bundle, manifest=replace(bundle.manifest, thresholds={"majority": 2.0, "summed": 2.0}))
+    answers = {mode: camtrace.identify(photo, bundle=timid, mode=mode).answer for mode in MODES}
+    assert answers == {"careful": UNKNOWN, "balanced": UNKNOWN, "guess": camtrace.identify(photo, bundle=bundle).best}
+    many = camtrace.identify_many([photo, photo], bundle=timid, mode="guess")
+    assert [verdict.answer for verdict in many] == [answers["guess"]] * 2
 
 
 def test_name_replaces_the_path(bundle: camtrace.Bundle, photo: Path) -> None:

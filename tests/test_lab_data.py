@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.lab
 from camtrace.lab.evaluate import embed, interval, of_photos  # noqa: E402
 from camtrace.lab.methods.trace_net import TraceNet  # noqa: E402
 from camtrace.lab.sources import make_source  # noqa: E402
-from camtrace.lab.store import cache_made, cache_photos  # noqa: E402
+from camtrace.lab.store import PER_COPY, PER_SHOT_COPY, Cut, PatchStore, cache_made, cache_photos, open_store  # noqa: E402
 from camtrace.simulator import make_cameras  # noqa: E402
 
 
@@ -78,6 +79,73 @@ def test_made_store_shows_scenes_of_given_photos(manifest: Path, tmp_path: Path)
     assert set(store.labels) == {0, 1, 2}
 
 
+def blocks_of(store: PatchStore) -> list[tuple[int, int, int]]:
+    """Photo, camera and copy of each run of patches, in the order of the store."""
+    assert store.copies is not None
+    rows = list(zip(store.photos.tolist(), store.labels.tolist(), store.copies.tolist(), strict=True))
+    return [row for index, row in enumerate(rows) if index == 0 or row != rows[index - 1]]
+
+
+def test_copies_follow_their_photo(manifest: Path, tmp_path: Path) -> None:
+    records = read_dataset(manifest)[:5]
+    cut = Cut(count=7)
+    store = cache_photos(records, tmp_path / "copied", labels=[0, 0, 1, 1, 2], cut=cut, photos=[4, 0, 2], copies=3, jobs=1)
+    plain = cache_photos(records, tmp_path / "plain", labels=[0, 0, 1, 1, 2], cut=cut, photos=[4, 0, 2], jobs=1)
+    assert blocks_of(store) == [(photo, label, copy) for photo, label in ((0, 0), (2, 1), (4, 2)) for copy in range(4)]
+    assert store.copies is not None
+    assert np.bincount(store.copies)[1:].max() <= 3 * PER_COPY
+    np.testing.assert_array_equal(store.patches[store.copies == 0], plain.patches)
+    np.testing.assert_array_equal(np.diff(store.shots()), (np.diff(store.photos) != 0) | (np.diff(store.copies) != 0))
+    assert store.ranks()[np.flatnonzero(np.diff(store.shots())) + 1].tolist() == [0] * 11
+    untouched = {patch.tobytes() for patch in plain.patches}
+    assert not any(patch.tobytes() in untouched for patch in store.patches[store.copies > 0][::5])
+
+
+def test_copies_are_the_same_under_a_seed_whoever_else_is_cached(manifest: Path, tmp_path: Path) -> None:
+    records = read_dataset(manifest)[:4]
+
+    def cached(name: str, photos: list[int], seed: int = 0) -> PatchStore:
+        return cache_photos(records, tmp_path / name, labels=[0, 0, 1, 1], cut=Cut(count=3), photos=photos, copies=2, seed=seed, jobs=1)
+
+    both, alone, other = cached("both", [1, 3]), cached("alone", [3]), cached("other", [3], seed=1)
+    np.testing.assert_array_equal(both.patches[both.photos == 3], alone.patches)
+    assert alone.copies is not None
+    assert other.copies is not None
+    assert not np.array_equal(alone.patches[alone.copies > 0][:5], other.patches[other.copies > 0][:5])
+
+
+def test_made_photos_have_copies_too(manifest: Path, tmp_path: Path) -> None:
+    scenes = [record.path for record in read_dataset(manifest)][:5]
+    store = cache_made(make_cameras(2, seed=2), scenes, tmp_path / "made", per_camera=3, seed=0, copies=2, jobs=1)
+    assert [(label, copy) for _, label, copy in blocks_of(store)] == [
+        (label, copy) for label in (0, 1) for _ in range(3) for copy in range(3)
+    ]
+    assert np.bincount(store.shots()).max() <= PER_SHOT_COPY
+    assert store.patches.shape[1:] == (64, 64, 3)
+
+
+def test_a_store_of_two_columns_still_opens(tmp_path: Path) -> None:
+    """Written before there were copies: all of its patches are of photos as they came."""
+    np.save(tmp_path / "patches.npy", np.arange(5 * 12, dtype=np.uint8).reshape(5, 2, 2, 3))
+    np.save(tmp_path / "index.npy", np.array([[3, 1], [3, 1], [8, 0]], np.int32))
+    store = open_store(tmp_path)
+    assert len(store) == 3
+    assert (store.photos.tolist(), store.labels.tolist(), store.copies) == ([3, 3, 8], [1, 1, 0], None)
+    assert (store.shots().tolist(), store.ranks().tolist()) == ([0, 0, 1], [0, 1, 0])
+    assert make_source(store).n_classes == 2
+
+
+def test_photos_that_cannot_be_read_leave_no_trace(manifest: Path, tmp_path: Path) -> None:
+    records = read_dataset(manifest)[:2]
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no photo")
+    broken = [replace(records[0], path=bad), records[1]]
+    store = cache_photos(broken, tmp_path / "store", labels=[0, 1], cut=Cut(count=2), copies=1, jobs=1)
+    assert set(store.photos.tolist()) == {1}
+    nothing = cache_photos(broken[:1], tmp_path / "nothing", labels=[0], cut=Cut(count=2), copies=1, jobs=1)
+    assert len(nothing) == len(nothing.shots()) == 0
+
+
 def test_sources_draw_cameras_evenly_and_only_chosen_photos(manifest: Path, tmp_path: Path) -> None:
     records = read_dataset(manifest)
     names = sorted({record.camera for record in records})
@@ -87,7 +155,7 @@ def test_sources_draw_cameras_evenly_and_only_chosen_photos(manifest: Path, tmp_
     uneven = [*first_camera[:1], *(photo for photo in present if photo not in first_camera)]
     source = make_source(store, photos=uneven, groups=device_or_scene_of(records))
     assert set(store.photos[source.chosen]) == set(uneven)
-    labels = source.labels[source.pick(4000, np.random.default_rng(0))]
+    labels = source.labels[source.pick(4000, np.random.default_rng(0)).ravel()]
     shares = np.bincount(labels, minlength=len(names)) / 4000
     assert np.abs(shares - 1 / len(names)).max() < 0.04
 

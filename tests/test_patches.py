@@ -91,6 +91,30 @@ def test_chosen_patches_are_those_of_the_slow_reference(rule: str, pixels: Pixel
 
 
 @pytest.mark.parametrize("rule", list(RULES))
+@pytest.mark.parametrize("origin", [(0, 5), (3, 0), (7, 15), (64, 1)])
+def test_the_grid_starts_at_the_origin(rule: str, origin: tuple[int, int]) -> None:
+    pixels = noise(64 * 3 + 9, 64 * 2 + 16, high=256)
+    if rule == "mid-tone":
+        pixels[pixels == 255] = 254
+        pixels[: origin[0]], pixels[:, : origin[1]] = 255, 255  # what lies before the origin does not matter
+    patches = select_patches(as_photo(pixels), rule=rule, origin=origin)
+    down, across = origin
+    beyond = slow_select(pixels[down:, across:], rule, 32, 64)
+    assert len(beyond) == ((64 * 3 + 9 - down) // 64) * 2
+    assert {tuple(position) for position in patches.positions.tolist()} == {(row + down, col + across) for row, col, _ in beyond}
+    for (row, col), patch in zip(patches.positions, patches.pixels, strict=True):
+        np.testing.assert_array_equal(patch, pixels[row : row + 64, col : col + 64])
+
+
+def test_nothing_fits_behind_the_origin() -> None:
+    pixels = noise(80, 80)
+    assert select_patches(as_photo(pixels), origin=(16, 16)).positions.tolist() == [[16, 16]]
+    with pytest.raises(PhotoError, match=r"made\.png: 80x63 pixels behind row 17, column 0, expected at least 64x64") as caught:
+        select_patches(as_photo(pixels), origin=(17, 0))
+    assert caught.value.status == "too_small"
+
+
+@pytest.mark.parametrize("rule", list(RULES))
 def test_a_partial_border_is_dropped(rule: str) -> None:
     pixels = noise(191, 129)
     patches = select_patches(as_photo(pixels), rule=rule)

@@ -29,7 +29,7 @@ def store_of(*groups: tuple[int, int], size: int = 4) -> PatchStore:
 
 def shares(source: Source, of: np.ndarray[Any, Any], draws: int = 20_000) -> dict[int, float]:
     """How often each value of `of`, one for each patch of the store, is drawn."""
-    drawn = of[source.chosen[source.pick(draws, np.random.default_rng(0))]]
+    drawn = of[source.chosen[source.pick(draws, np.random.default_rng(0)).ravel()]]
     return {int(value): float((drawn == value).mean()) for value in np.unique(of)}
 
 
@@ -103,6 +103,73 @@ def test_a_share_of_the_patches_is_saved_again_as_jpeg() -> None:
     assert changed(1.0).all()
     assert 0.15 < changed(0.25).mean() < 0.35
     assert np.array_equal(changed(0.25), changed(0.25))
+
+
+# ---- patches of one shot together, and degraded copies
+
+
+def copied(photos: int, *, cameras: int = 2, patches: int = 3, copies: int = 2) -> PatchStore:
+    """Photos of `cameras` in turn, each followed by its copies; the pixels of a patch are the number of its shot."""
+    shots = np.repeat(np.arange(photos * (1 + copies), dtype=np.int32), patches)
+    photo = shots // (1 + copies)
+    pixels = shots.astype(np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), np.uint8)
+    return PatchStore(pixels, photo, photo % cameras, shots % (1 + copies))
+
+
+@pytest.mark.parametrize("together", [1, 2, 4])
+def test_patches_picked_together_are_of_one_shot(together: int) -> None:
+    store = copied(6)
+    source = make_source(store)
+    picked = source.pick(480, np.random.default_rng(0), together=together)
+    assert picked.shape == (480 // together, together)
+    shots = source.take(picked.ravel())[:, 0, 0, 0].reshape(picked.shape)
+    assert (shots == shots[:, :1]).all()
+    assert len(np.unique(shots[:, 0])) == 18
+    assert len(np.unique(picked)) == 54, "every patch has its turn"
+    for shot in range(18):
+        within = np.bincount(source.chosen[picked[shots[:, 0] == shot]].ravel() - 3 * shot, minlength=3)
+        assert len(within) == 3
+    if together > 1:
+        others = source.chosen[picked[:, 1]] % 3
+        assert np.bincount(others, minlength=3) / len(others) == pytest.approx([1 / 3] * 3, abs=0.12), "companions are drawn at random"
+
+
+def test_patches_of_one_shot_stay_together_where_photos_and_patches_are_left_out() -> None:
+    store = copied(6)
+    mask = np.arange(54) % 3 != 1
+    source = make_source(store, photos=[1, 2, 5], patches=mask)
+    picked = source.pick(400, np.random.default_rng(0), together=4)
+    drawn = source.chosen[picked]
+    assert (drawn // 3 == drawn[:, :1] // 3).all()
+    assert set(store.photos[drawn.ravel()]) == {1, 2, 5}
+    assert not (drawn % 3 == 1).any()
+    thin = source.thin(9)
+    drawn = thin.chosen[thin.pick(80, np.random.default_rng(0), together=2)]
+    assert (drawn[:, 0] // 3 == drawn[:, 1] // 3).all()
+
+
+def test_the_same_draw_under_the_same_seed() -> None:
+    source = make_source(copied(6))
+    first, again = (source.pick(64, np.random.default_rng(7), together=4) for _ in range(2))
+    assert np.array_equal(first, again)
+
+
+def test_half_of_the_draws_are_untouched() -> None:
+    store = copied(8, copies=6)
+    assert store.copies is not None
+    drawn = shares(make_source(store), store.copies > 0)
+    assert drawn == pytest.approx({0: 0.5, 1: 0.5}, abs=0.015)
+    by_camera = shares(make_source(store), 2 * store.labels + (store.copies > 0))
+    assert by_camera == pytest.approx(dict.fromkeys(range(4), 0.25), abs=0.015)
+    in_groups = make_source(store, groups=["A", "B"] * 4)
+    assert shares(in_groups, store.copies > 0) == pytest.approx({0: 0.5, 1: 0.5}, abs=0.015)
+
+
+def test_cameras_are_drawn_equally_often_though_one_has_no_copies() -> None:
+    store = copied(4)
+    assert store.copies is not None
+    source = make_source(store, patches=(store.labels == 0) | (store.copies == 0))
+    assert shares(source, store.labels) == pytest.approx({0: 0.5, 1: 0.5}, abs=0.015)
 
 
 # ---- recipes

@@ -173,7 +173,8 @@ def test_every_step_is_logged() -> None:
 def test_what_is_logged_is_true() -> None:
     """One step whose rate is too small to change anything, on a batch that holds just one patch, of camera 1."""
     store = two_textures(2, size=SIZE)
-    only = Source(store, np.array([5]), np.array([1]), np.array([0, 1]), np.array([1.0]))
+    one = np.array([1])
+    only = Source(store, np.array([5]), one, np.array([0, 1]), np.array([1.0]), first=np.array([0]), size=one)
     curve: Curve = []
     trained = run(made(Linear), recipe=replace(PLAIN, learning_rate=1e-30), steps=1, source=only, curve=curve, validation=textures(600))
     ((step, metrics),) = curve
@@ -214,6 +215,39 @@ def test_a_batch_is_shared_equally() -> None:
     assert share_of(12, three) == 4
     with pytest.raises(CamtraceError, match="a batch of 8 patches cannot be shared equally by 3 processes"):
         share_of(8, three)
+
+
+def test_patches_judged_together_stay_in_one_process() -> None:
+    two = cast("Fabric", SimpleNamespace(world_size=2))
+    assert share_of(16, two, together=4) == 8
+    with pytest.raises(CamtraceError, match="a batch of 12 patches, 4 together, cannot be shared equally by 2 processes"):
+        share_of(12, two, together=4)
+    with pytest.raises(CamtraceError, match="a batch of 8 patches, 3 together, cannot be shared equally by 1 processes"):
+        run(made(Linear), recipe=replace(PLAIN, together=3), steps=1)
+
+
+def test_together_the_loss_is_half_that_of_patches_and_half_that_of_their_mean_scores() -> None:
+    """One step whose rate is too small to change anything, on a batch that is drawn again here."""
+    source, recipe, curve = textures(), replace(PLAIN, learning_rate=1e-30, together=4), cast("Curve", [])
+    trained = run(made(Linear), recipe=recipe, steps=1, source=source, curve=curve)
+    seen: list[np.ndarray[Any, Any]] = []
+
+    class Watched(Source):
+        def take(self, picked: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+            seen.append(picked)
+            return super().take(picked)
+
+    run(made(Linear), recipe=recipe, steps=1, source=Watched(**vars(source)))
+    (picked,) = [indices for indices in seen if len(indices) == 8]
+    with torch.no_grad():
+        features = trained.net(to_tensor(source.take(picked)))
+    scores = features @ torch.from_numpy(trained.classifier.weights).T + torch.from_numpy(trained.classifier.biases)
+    labels = torch.from_numpy(source.labels[picked])
+    assert (labels.view(2, 4) == labels.view(2, 4)[:, :1]).all()
+    means = torch.stack([scores[:4].mean(dim=0), scores[4:].mean(dim=0)])
+    expected = (functional.cross_entropy(scores, labels) + functional.cross_entropy(means, labels[[0, 4]])) / 2
+    assert curve[0][1]["loss"] == pytest.approx(float(expected), rel=1e-5)
+    assert curve[0][1]["accuracy"] == pytest.approx(float((scores.argmax(1) == labels).float().mean()))
 
 
 def test_the_cache_is_never_changed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any, get_args
 
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 
 import camtrace
+from camtrace.calibration import MODES, NAMING, Calibration
 from camtrace.simulator import MadeCamera
-from camtrace.types import SCHEMA_VERSION, Level, Status
+from camtrace.types import SCHEMA_VERSION, Level, Mode, Status
 from made import encode, made_photo, noise
 
 SCHEMA: dict[str, Any] = json.loads((files("camtrace") / "verdict.schema.json").read_text("utf-8"))
@@ -43,6 +45,16 @@ def test_verdicts_of_every_status_validate(status: str, bundle: camtrace.Bundle)
 def test_named_cameras_and_unread_files_validate(bundle: camtrace.Bundle, cameras: tuple[MadeCamera, ...]) -> None:
     for source in (made_photo(cameras[0], 900), "gone.jpg"):
         JUDGE.validate(json.loads(camtrace.identify(source, bundle=bundle).to_json(indent=None)))
+
+
+def test_calibrated_verdicts_validate(bundle: camtrace.Bundle, cameras: tuple[MadeCamera, ...]) -> None:
+    modes: dict[Mode, dict[Level, float]] = {mode: dict.fromkeys(NAMING, 0.0) for mode in MODES}
+    calibration = Calibration(8, 2.0, 0.0, (1.0, 1.0), 500, 400, modes)
+    ready = replace(bundle, manifest=replace(bundle.manifest, calibration=calibration))
+    document = json.loads(camtrace.identify(made_photo(cameras[0], 900), bundle=ready).to_json())
+    assert isinstance(document["log10_lr"], float)
+    assert all(0 <= line["probability"] <= 1 for line in document["ranking"])
+    JUDGE.validate(document)
 
 
 def check_keys(schema: dict[str, Any], value: object) -> None:

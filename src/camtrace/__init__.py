@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from camtrace.bundle import Bundle, BundleError, load_bundle
     from camtrace.enrolment import Enrolment, enroll
     from camtrace.identification import identify, identify_many
+    from camtrace.likeness import Likeness, compare, compare_many
     from camtrace.types import CamtraceError, Claim, PhotoError, Ranked, Verdict
 
 __version__ = "0.1.0"
@@ -25,10 +26,13 @@ __all__ = [
     "CamtraceError",
     "Claim",
     "Enrolment",
+    "Likeness",
     "PhotoError",
     "Ranked",
     "Verdict",
     "__version__",
+    "compare",
+    "compare_many",
     "enroll",
     "identify",
     "identify_many",
@@ -40,6 +44,7 @@ _HOMES = {
     "bundle": ("Bundle", "BundleError", "load_bundle"),
     "enrolment": ("Enrolment", "enroll"),
     "identification": ("identify", "identify_many"),
+    "likeness": ("Likeness", "compare", "compare_many"),
     "types": ("CamtraceError", "Claim", "PhotoError", "Ranked", "Verdict"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

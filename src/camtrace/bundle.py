@@ -3,7 +3,8 @@
     manifest.json            input, cameras in output order, thresholds, protocol, measured accuracy, SHA-256 of each file
     features.onnx            patches uint8 (n, size, size, 3) -> features float32 (n, dimension)
     head.onnx                features -> labels int64 (n,), scores float32 (n, n_cameras)
-    references.safetensors   features of the photos it was taught with, so that `enroll` can add cameras
+    references.safetensors   features of the photos it was taught with, so that `enroll` can add cameras; the gate of its experts;
+                             how photos are compared
     card.md                  the model card: what it can do, what it cannot, and how that was measured
 
 Nothing in a bundle is executable: ONNX, safetensors, JSON and text, each checked against its hash before use.
@@ -16,23 +17,28 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from camtrace.calibration import Calibration, Groups, read_calibration
+from camtrace.comparison import COMPARISON, Comparison, from_tensors, to_tensors
+from camtrace.experts import Gate
 from camtrace.patches import RESIZED, RULES
-from camtrace.types import BundleId, CamtraceError, Patches, References, Votes, VotingWay
+from camtrace.types import BundleId, CamtraceError, Level, Patches, References, Votes, VotingWay
 from camtrace.vote import WAYS
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: calibration, families, heads by condition
 DEFAULT = "default"
 FEATURES, HEAD, REFERENCES, CARD, MANIFEST = "features.onnx", "head.onnx", "references.safetensors", "card.md", "manifest.json"
+HeadKind = Literal["one-vs-one", "experts"]
 _FILES = (FEATURES, HEAD, REFERENCES, CARD)
 _MODELS = Path(__file__).parent / "models"
 
@@ -71,7 +77,9 @@ class Manifest:
     vote: VotingWay = "summed"
     dimension: int = 128
     regularisation: float | None = None  # C of the SVMs
-    calibration: dict[str, Any] | None = None
+    head: HeadKind = "one-vs-one"
+    families: dict[str, tuple[str, ...]] = field(default_factory=dict)  # sister cameras that are easily mistaken for each other
+    calibration: Calibration | None = None
     training: dict[str, Any] = field(default_factory=dict)
     accuracy: dict[str, Any] = field(default_factory=dict)
 
@@ -79,6 +87,21 @@ class Manifest:
     def labels(self) -> tuple[str, ...]:
         """Camera names in the order of the head's output."""
         return tuple(camera.name for camera in self.cameras)
+
+    @property
+    def groups(self) -> Groups:
+        """What each camera is called at each level; one without sisters is its own family."""
+        family = {camera: name for name, members in self.families.items() for camera in members}
+        return {
+            "model": self.labels,
+            "family": tuple(family.get(name, name) for name in self.labels),
+            "maker": tuple(camera.make for camera in self.cameras),
+        }
+
+    def called(self, answer: str, level: Level) -> tuple[str, ...]:
+        """The cameras that an answer stands for."""
+        names = self.groups.get(level, ())
+        return tuple(camera for camera, name in zip(self.labels, names, strict=False) if name == answer)
 
 
 @dataclass(frozen=True)
@@ -114,7 +137,24 @@ class Bundle:
             features=tensors["features"].astype(np.float32),
             cameras=tensors["cameras"].astype(np.int64),
             photos=tensors["photos"].astype(np.int64),
+            copies=tensors["copies"].astype(np.int64) if "copies" in tensors else None,
         )
+
+    def gate(self) -> Gate:
+        """What says to the experts of its head what happened to a photo."""
+        from safetensors.numpy import load
+
+        tensors = load(self.files[REFERENCES])
+        if "gate" not in tensors:
+            raise BundleError(f"{self.id.name} {self.id.version}: {REFERENCES} holds no gate, which a head of experts needs")
+        return Gate(tensors["gate"][:-1], float(tensors["gate"][-1]))
+
+    def comparison(self) -> Comparison | None:
+        """How two photos are compared, None if the bundle never learned it."""
+        from safetensors.numpy import load
+
+        tensors = {name: value for name, value in load(self.files[REFERENCES]).items() if name.startswith(COMPARISON)}
+        return from_tensors(tensors) if tensors else None
 
 
 def load_bundle(path: str | os.PathLike[str] | None = None, *, threads: int = 0) -> Bundle:
@@ -136,9 +176,21 @@ def load_bundle(path: str | os.PathLike[str] | None = None, *, threads: int = 0)
 
 
 def write_bundle(
-    folder: Path, manifest: Manifest, *, features: bytes, head: bytes, references: References, card: str, force: bool = False
+    folder: Path,
+    manifest: Manifest,
+    *,
+    features: bytes,
+    head: bytes,
+    references: References,
+    card: str,
+    gate: Gate | None = None,
+    comparison: Comparison | None = None,
+    figures: Mapping[str, bytes] | None = None,
+    force: bool = False,
 ) -> None:
     """Write a bundle folder in one step: aside first, then renamed, so that a half-written one is never left behind.
+
+    `figures` are pictures for the card, by file name.
 
     Raises
     ------
@@ -146,7 +198,7 @@ def write_bundle(
         The folder exists and `force` was not given, it exists and is no bundle, or it cannot be written.
     """
     check_target(folder, force=force)
-    files = {FEATURES: features, HEAD: head, REFERENCES: _pack(references), CARD: card.encode()}
+    files = {FEATURES: features, HEAD: head, REFERENCES: _pack(references, gate, comparison), CARD: card.encode(), **(figures or {})}
     document = {"format": FORMAT_VERSION, **asdict(manifest), "files": {name: _sha256(data) for name, data in files.items()}}
     files[MANIFEST] = (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
     try:
@@ -195,7 +247,9 @@ def _read_manifest(folder: Path) -> tuple[Manifest, dict[str, str]]:
     try:
         hashes = {name: str(value) for name, value in dict(document.pop("files")).items()}
         cameras = tuple(Camera(**camera) for camera in document.pop("cameras"))
-        manifest = Manifest(cameras=cameras, **document)
+        families = {name: tuple(members) for name, members in dict(document.pop("families", {})).items()}
+        calibration = read_calibration(document.pop("calibration", None))
+        manifest = Manifest(cameras=cameras, families=families, calibration=calibration, **document)
         _check_choices(manifest)
         return manifest, hashes
     except (KeyError, TypeError, ValueError) as error:
@@ -204,7 +258,8 @@ def _read_manifest(folder: Path) -> tuple[Manifest, dict[str, str]]:
 
 def _check_choices(manifest: Manifest) -> None:
     """Names in the manifest that this camtrace must know, else the error would come with the first photo."""
-    for field_name, found, known in (("rule", manifest.rule, (*RULES, RESIZED)), ("vote", manifest.vote, WAYS)):
+    choices = (("rule", manifest.rule, (*RULES, RESIZED)), ("vote", manifest.vote, WAYS), ("head", manifest.head, get_args(HeadKind)))
+    for field_name, found, known in choices:
         if found not in known:
             raise ValueError(f"{field_name} {found!r} is not one of {', '.join(known)}")
     if missing := set(WAYS) - set(manifest.thresholds):
@@ -248,16 +303,21 @@ def _check_shapes(bundle: Bundle, folder: Path) -> None:
         raise BundleError(f"{folder}: {HEAD} knows {votes.scores.shape[-1]} cameras, the manifest {len(manifest.cameras)}")
 
 
-def _pack(references: References) -> bytes:
+def _pack(references: References, gate: Gate | None, comparison: Comparison | None) -> bytes:
     from safetensors.numpy import save
 
-    return save(
-        {
-            "features": references.features.astype(np.float16),
-            "cameras": references.cameras.astype(np.int32),
-            "photos": references.photos.astype(np.int32),
-        }
-    )
+    tensors: dict[str, NDArray[Any]] = {
+        "features": references.features.astype(np.float16),
+        "cameras": references.cameras.astype(np.int32),
+        "photos": references.photos.astype(np.int32),
+    }
+    if references.copies is not None:
+        tensors["copies"] = references.copies.astype(np.int32)
+    if gate is not None:
+        tensors["gate"] = np.append(gate.weights, np.float32(gate.bias)).astype(np.float32)
+    if comparison is not None:
+        tensors |= to_tensors(comparison)
+    return save({name: np.ascontiguousarray(value) for name, value in tensors.items()})
 
 
 def _sha256(data: bytes) -> str:

@@ -10,16 +10,21 @@ from camtrace.types import BundleId
 
 
 def built_card(manifest: Manifest) -> str:
-    """Markdown card of a bundle that the lab trained, with the figures of its folds."""
+    """Markdown card of a bundle that the lab built, with the figures of its folds."""
     sections = [
         f"# {manifest.name} {manifest.version}",
         f"Names one of {len(manifest.cameras)} camera models from the pixels of a photo: {manifest.patch_count} patches of "
-        f"{manifest.patch_size}x{manifest.patch_size} pixels, a small network, one-vs-one linear SVMs, a vote. Most photos in the "
-        "world come from none of these cameras: the answer is then meant to be `unknown`. `camtrace enroll` adds cameras.",
+        f"{manifest.patch_size}x{manifest.patch_size} pixels, a small network, two linear classifiers (for untouched photos and for "
+        "all) behind a gate. It says how probable its answer is, and answers with a family of sister models, a maker or `unknown` "
+        "where it cannot tell more. Most photos in the world come from none of these cameras: `unknown` should be the common answer. "
+        "`camtrace enroll` adds cameras.",
         *_protocol(manifest),
         *_closed_set(manifest),
+        *_degraded(manifest),
         *_few_shot(manifest),
-        *_unknown(manifest),
+        *_modes(manifest),
+        *_probabilities(manifest),
+        *_comparison(manifest),
         *_limits(manifest),
         "## Camera by camera",
         _camera_table(manifest.cameras),
@@ -77,22 +82,32 @@ def _protocol(manifest: Manifest) -> Iterable[str]:
         "training scenes (the real photos, averaged 2x down in linear light), so that content cannot explain the label"
     )
     yield (
-        f"Net `{plan['net']}`, recipe `{plan['recipe']}`: {plan['steps']} steps of {plan['batch_real']} real patches"
-        f"{' ' + made if plan['batch_made'] else ''}. SVMs: C = {plan['c']}."
+        f"Net `{plan['net']}`: {plan['steps']} steps of {plan['batch_real']} real patches{' ' + made if plan['batch_made'] else ''}; "
+        f"then {plan['mishap_steps']} steps of {plan['mishap_real']} and {plan['mishap_made']}, half of them degraded copies (resized "
+        "0.5 to 2, cropped, JPEG 60 to 98, gamma, noise, one step or two). Patches are cut on the JPEG grid found in the pixels."
     )
 
 
 def _closed_set(manifest: Manifest) -> Iterable[str]:
-    columns = ("all", "unseen device", "unseen scene", "maker")
+    columns = ("all", "unseen device", "unseen scene")
     figures = manifest.accuracy
     yield "## Which camera, among those it knows"
-    yield _table(
-        ["vote", "all", "unseen device", "unseen scene", "maker right"],
-        ([way, *(_share(row[column]) for column in columns)] for way, row in figures["photos"].items()),
-    )
+    yield _table(["vote", *columns], ([way, *(_share(row[column]) for column in columns)] for way, row in figures["photos"].items()))
     yield (
-        f"A single patch votes rightly in {_share(figures['patches'])}. These are shares of photos whose best camera was the true "
-        f"one, before the threshold for unknown. `{manifest.vote}` is the default way of voting."
+        f"The maker is right in {_share(figures['maker'])}, a single patch in {_share(figures['patches'])}. These are shares of "
+        f"photos whose best camera was the true one, whatever its probability. `{manifest.vote}` evidence is the "
+        "default and what is calibrated."
+    )
+    if manifest.families:
+        yield "Families of sister models, as the folds mistook them for each other: " + "; ".join(manifest.families) + "."
+
+
+def _degraded(manifest: Manifest) -> Iterable[str]:
+    figures = manifest.accuracy
+    yield "## After a second saving, a resizing, a crop"
+    yield _table(
+        ["what happened to the photo", "named rightly", "of the share for untouched photos"],
+        ([state, _share(row["right"]), f"{row['of_native']:.0%}"] for state, row in figures["degraded"].items()),
     )
 
 
@@ -101,36 +116,69 @@ def _few_shot(manifest: Manifest) -> Iterable[str]:
     yield "## Cameras it was never trained on, enrolled from a few photos"
     yield _table(["photos each", "other photos named rightly"], ([n, _share(row)] for n, row in figures["few_shot"].items()))
     yield (
-        f"{len(figures['left_out'])} cameras, {manifest.training['left_out']} at a time, only the SVMs fitted. They are those "
+        f"{len(figures['left_out'])} cameras, {manifest.training['left_out']} at a time, only the head fitted. They are those "
         "with the fewest devices (or scenes, where there is one device) in the data, and their reference and "
         "questioned photos may share these: "
         f"{', '.join(figures['left_out'])}."
     )
 
 
-def _unknown(manifest: Manifest) -> Iterable[str]:
-    unknown = manifest.accuracy["unknown"][manifest.vote]
-    yield "## Unknown cameras"
-    yield (
-        "An answer is given where the evidence reaches a threshold, set where as many known photos are refused as unknown ones named; "
-        "here each fold is judged by the threshold that the others set."
-    )
+def _modes(manifest: Manifest) -> Iterable[str]:
+    yield "## Modes, and unknown cameras"
+    said = ("model right", "family right", "maker right", "model wrong", "family wrong", "maker wrong", "unknown")
     yield _table(
-        ["photos of", "named rightly", "named wrongly", "answered `unknown`"],
-        [
-            ["cameras it knows", *(f"{unknown[f'known {what}']:.0%}" for what in ("named rightly", "named wrongly", "refused"))],
-            ["cameras it does not know", "-", f"{unknown['unknown named']:.0%}", f"{1 - unknown['unknown named']:.0%}"],
-        ],
+        ["mode", "photos of", *said],
+        (
+            [mode, f"cameras it {'knows' if side == 'known' else 'does not know'}", *(f"{shares[what]:.1%}" for what in said)]
+            for mode, row in manifest.accuracy["modes"].items()
+            for side, shares in row.items()
+        ),
     )
-    yield f"AUROC of known against unknown: {unknown['auroc']:.2f}. Do not read a name as proof."
+    yield (
+        "Each fold judged by what the others set. `careful` is set so that 1 % of photos of unknown cameras would be named; `balanced` "
+        "names what is more likely than not; `guess` always names a model. For a camera it does not know, the maker can still be right."
+    )
+
+
+def _probabilities(manifest: Manifest) -> Iterable[str]:
+    calibration, figures = manifest.calibration, manifest.accuracy["calibration"]
+    yield "## Probabilities and likelihood ratios"
+    if calibration is not None:
+        yield (
+            f"Calibrated on {calibration.photos} held-out photos of known cameras and {calibration.foreign} of cameras left out, each "
+            "also degraded and with fewer patches. A probability holds where half of the photos asked about come from cameras it "
+            "knows; "
+            f"a likelihood ratio does not depend on that, and is cut off at 10^{calibration.limit:.1f}."
+        )
+    yield _table(
+        ["photos", "expected calibration error", "Cllr", "known against unknown, AUROC", "unknown let through at 95 % of known"],
+        ([state, *(f"{row[what]:.3f}" for what in ("ece", "cllr", "auroc", "fpr_at_95_tpr"))] for state, row in figures.items()),
+    )
+    yield "![reliability](reliability.svg) ![Tippett plot](tippett.svg)"
+    yield "Each fold judged by the calibration of the others; photos of known and of unknown cameras count the same."
+
+
+def _comparison(manifest: Manifest) -> Iterable[str]:
+    figures = manifest.accuracy["comparison"]
+    yield "## Two photos: one camera model or two (`camtrace compare`)"
+    yield _table(
+        ["photos", "pairs", "of one model", "AUROC", "equal error", "Cllr"],
+        (
+            [name, row["pairs"], row["same"], f"{row['auroc']:.3f}", f"{row['equal_error']:.1%}", f"{row['cllr']:.3f}"]
+            for name, row in figures.items()
+        ),
+    )
+    yield (
+        "Pairs of photos of cameras left out of each fold, `degraded` where at least one of the two is; pairs of one model may share "
+        "device or scene. The line that turns scores into likelihood ratios comes from the folds, the scores from the net that ships."
+    )
 
 
 def _limits(manifest: Manifest) -> Iterable[str]:
     yield "## What it cannot do"
     yield (
-        "- It gives no probability and no likelihood ratio yet: it is not calibrated.\n"
-        "- Photos that were re-saved, resized, filtered or sent through a messenger lose the traces it reads; the figures above do "
-        "not hold for them.\n"
+        "- A name is no proof: see the shares of wrong names above.\n"
+        "- Photos that were re-saved strongly, resized, filtered or sent through a messenger lose the traces it reads.\n"
         "- It tells models apart, not two devices of one model. Sister models of one maker are its commonest mistakes:"
     )
     yield _table(["true camera", "named", "photos"], manifest.accuracy["confusions"])

@@ -9,17 +9,14 @@ Leaving a camera out of a one-vs-one head needs no new fit: its duels are droppe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from camtrace.types import References, Votes, VotingWay
-from camtrace.vote import WAYS, weigh
+from camtrace.types import Votes
 
 C_GRID = (0.001, 0.01, 0.1)
-_FOLDS = 4
 
 
 @dataclass(frozen=True)
@@ -29,43 +26,6 @@ class Duels:
     weights: NDArray[np.float32]  # (n_pairs, dimension)
     biases: NDArray[np.float32]  # (n_pairs,)
     n_cameras: int
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A fitted head and what cross-validation over the photos said about it."""
-
-    duels: Duels
-    regularisation: float
-    held_out: HeldOut
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """What cross-validation says about a head: every photo judged by duels fitted without it."""
-
-    cameras: NDArray[np.int64]  # (n_photos,) the camera that took it
-    best: NDArray[np.int64]  # (n_photos,) the raw winner by summed evidence
-    known: dict[VotingWay, NDArray[np.float64]]  # by way of voting, (n_photos,) evidence for the best camera
-    foreign: dict[VotingWay, NDArray[np.float64]]  # the same with the photo's own camera never taught; empty for two cameras
-
-    @property
-    def right(self) -> NDArray[np.bool_]:
-        """(n_photos,) whether the raw winner is the camera that took the photo."""
-        right: NDArray[np.bool_] = self.best == self.cameras
-        return right
-
-    def of(self, cameras: Sequence[int]) -> HeldOut:
-        """Only the photos of some cameras."""
-        keep = np.isin(self.cameras, cameras)
-        known, foreign = (
-            {way: values[keep] if len(values) else values for way, values in side.items()} for side in (self.known, self.foreign)
-        )
-        return HeldOut(self.cameras[keep], self.best[keep], known, foreign)
-
-    def thresholds(self) -> dict[VotingWay, float]:
-        """For each way of voting, where as many known photos are refused as foreign ones are named."""
-        return {way: equal_error_threshold(self.known[way], self.foreign[way]) for way in WAYS}
 
 
 def fit_duels(features: NDArray[np.float32], cameras: NDArray[np.int64], n_cameras: int, *, c: float) -> Duels:
@@ -136,53 +96,6 @@ def head_onnx(duels: Duels) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def fit_head(references: References, n_cameras: int, *, grid: Sequence[float] = C_GRID) -> Fit:
-    """Choose C by cross-validation over photos, then fit on everything."""
-    tried = [cross_validate(references, n_cameras, c=c) for c in grid]
-    best = int(np.argmax([held_out.right.sum() for held_out in tried]))
-    duels = fit_duels(references.features, references.cameras, n_cameras, c=grid[best])
-    return Fit(duels, grid[best], tried[best])
-
-
-def cross_validate(references: References, n_cameras: int, *, c: float) -> HeldOut:
-    """Judge every photo by duels that were fitted without it, once as it is and once with its own camera unknown.
-
-    The only photo of a camera cannot be left out; it is taught and not judged.
-    """
-    photos, first = np.unique(references.photos, return_index=True)
-    cameras = references.cameras[first]
-    judged = np.bincount(cameras)[cameras] > 1
-    always, photos, cameras = photos[~judged], photos[judged], cameras[judged]
-    folds = _folds(cameras)
-    best = np.full(len(photos), -1)
-    known = {way: np.full(len(photos), np.nan) for way in WAYS}
-    foreign = {way: np.full(len(photos) if n_cameras > 2 else 0, np.nan) for way in WAYS}
-    for fold in np.unique(folds):
-        taught = np.isin(references.photos, np.concatenate([always, photos[folds != fold]]))
-        duels = fit_duels(references.features[taught], references.cameras[taught], n_cameras, c=c)
-        for index in np.flatnonzero(folds == fold):
-            features = references.features[references.photos == photos[index]]
-            votes = run_duels(duels, features)
-            best[index] = weigh(votes, "summed").argmax()
-            for way in WAYS:
-                known[way][index] = weigh(votes, way).max()
-            if n_cameras > 2:
-                stranger = run_duels(duels, features, without=int(cameras[index]))
-                for way in WAYS:
-                    foreign[way][index] = weigh(stranger, way).max()
-    return HeldOut(cameras, best, known, foreign)
-
-
-def equal_error_threshold(known: NDArray[np.float64], foreign: NDArray[np.float64]) -> float:
-    """Evidence at which as many `known` photos are refused as `foreign` ones named, in shares; 0 where there are none of a kind."""
-    if not len(known) or not len(foreign):
-        return 0.0
-    candidates = np.unique(np.concatenate([known, foreign]))
-    refused = np.searchsorted(np.sort(known), candidates) / len(known)
-    named = 1 - np.searchsorted(np.sort(foreign), candidates) / len(foreign)
-    return float(candidates[np.abs(refused - named).argmin()])
-
-
 def _incidence(n_cameras: int) -> NDArray[np.float32]:
     """(n_pairs, n_cameras): +1 for the first camera of a pair, -1 for the second."""
     first, second = np.triu_indices(n_cameras, 1)
@@ -190,12 +103,3 @@ def _incidence(n_cameras: int) -> NDArray[np.float32]:
     matrix[np.arange(len(first)), first] = 1
     matrix[np.arange(len(first)), second] = -1
     return matrix
-
-
-def _folds(cameras: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Fold of every photo, dealt in turn within its camera, so that every camera is taught in every fold."""
-    folds = np.empty(len(cameras), np.int64)
-    for camera in np.unique(cameras):
-        members = np.flatnonzero(cameras == camera)
-        folds[members] = np.arange(len(members)) % _FOLDS
-    return folds

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import importlib
 import io
+import itertools
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 
 import typer
 
+from camtrace.cli_device import app as device_app
+from camtrace.cli_parts import counting, expand, is_folder, open_all, progress
 from camtrace.types import CamtraceError, VotingWay
 
 if TYPE_CHECKING:
-    from camtrace.photo import Source
-    from camtrace.types import Verdict
+    from camtrace.likeness import Likeness
+    from camtrace.types import Mode, Verdict
 
 app = typer.Typer(
     name="camtrace",
@@ -29,6 +31,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(device_app, name="device")
 
 BundleOption = Annotated[Path | None, typer.Option("--bundle", help="Bundle folder to judge with; the one that ships if not given.")]
 
@@ -79,8 +83,18 @@ def _check_format(value: str) -> str:
     return _choice(value, WRITERS)
 
 
+def _check_pair_format(value: str) -> str:
+    return _choice(value, ("text", "json", "jsonl"))
+
+
 def _check_table_format(value: str) -> str:
     return _choice(value, ("text", "json"))
+
+
+def _check_mode(value: str) -> str:
+    from camtrace.calibration import MODES
+
+    return _choice(value, MODES)
 
 
 def _check_vote(value: str | None) -> str | None:
@@ -98,6 +112,9 @@ def identify(
     vote: Annotated[
         str | None, typer.Option(callback=_check_vote, help="majority or summed. [default: the bundle's better one]")
     ] = None,
+    mode: Annotated[
+        str, typer.Option(callback=_check_mode, help="careful, balanced or guess: how sure it must be to name a camera; see the card.")
+    ] = "balanced",
 ) -> None:
     """Say which camera model took each photo.
 
@@ -107,24 +124,63 @@ def identify(
     from camtrace.outputs import WRITERS, write_one_json
 
     loaded = ready(bundle)
-    photos, empty = _expand(paths)
-    single = to == "json" and len(paths) == 1 and not _is_folder(paths[0])
+    photos, empty = expand(paths)
+    single = to == "json" and len(paths) == 1 and not is_folder(paths[0])
     failures = len(empty)
     for folder in empty:
         typer.echo(f"camtrace: {folder}: no photos in this folder", err=True)
 
     def counted() -> Iterator[Verdict]:
         nonlocal failures
-        for verdict in identify_many(_opened(photos), bundle=loaded, patches=patches, vote=_way(vote)):
+        for verdict in identify_many(open_all(photos), bundle=loaded, patches=patches, vote=_way(vote), mode=cast("Mode", mode)):
             failures += verdict.status != "ok"
             yield verdict
             advance(verdict)
 
     writer = write_one_json if single else WRITERS[to]
     # where the results themselves scroll by on the terminal, a bar would only be in their way
-    with _progress(0 if sys.stdout.isatty() else len(photos), "identifying") as advance:
+    with counting(0 if sys.stdout.isatty() else len(photos), "identifying") as advance:
         writer(counted(), sys.stdout)
     raise typer.Exit(1 if failures else 0)
+
+
+@app.command()
+def compare(
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH...", help="Two photos or more, folders of photos, or - for standard input once.")
+    ],
+    to: Annotated[str, typer.Option("--to", callback=_check_pair_format, help="text, json or jsonl.")] = "text",
+    bundle: BundleOption = None,
+) -> None:
+    """Say whether two photos were taken by the same camera model, whichever it is; of more than two, every pair.
+
+    `--to json` gives one object for two photos and a list for more or a folder. An answer is a likelihood ratio, not a decision.
+    """
+    from camtrace.identification import ready
+    from camtrace.likeness import WRITERS, compare_many, write_one_json
+
+    photos, empty = expand(paths)
+    for folder in empty:
+        typer.echo(f"camtrace: {folder}: no photos in this folder", err=True)
+    if len(photos) < 2:
+        raise typer.BadParameter(f"at least two photos are compared with each other, found {len(photos)}")
+    if photos.count("-") > 1:
+        raise typer.BadParameter("- stands for standard input, which can be read only once")
+    loaded = ready(bundle)
+    failed = bool(empty)
+    steps = itertools.count(1)
+
+    def judged(pairs: Iterable[Likeness]) -> Iterator[Likeness]:
+        nonlocal failed
+        for likeness in pairs:
+            failed |= likeness.log10_lr is None
+            yield likeness
+
+    single = to == "json" and len(paths) == 2 and not any(map(is_folder, paths))
+    with progress("reading") as show:
+        pairs = compare_many(open_all(photos), bundle=loaded, on_photo=lambda _: show(next(steps), len(photos)))
+        (write_one_json if single else WRITERS[to])(judged(pairs), sys.stdout)
+    raise typer.Exit(1 if failed else 0)
 
 
 @app.command()
@@ -137,13 +193,14 @@ def enroll(
 ) -> None:
     """Teach new cameras from a few photos each, and write a bundle that knows them.
 
-    The network stays as it is, only the SVMs are fitted anew. A sub-folder's name becomes the camera's, underscores as spaces.
+    The network stays as it is, only the classifiers on its features are fitted anew. A sub-folder's name becomes the camera's,
+    underscores as spaces.
     """
     from camtrace.enrolment import enroll as run
     from camtrace.enrolment import find_albums
 
     total = sum(map(len, find_albums(folder).values()))
-    with _progress(total, "enrolling") as advance:
+    with counting(total, "enrolling") as advance:
         enrolment = run(folder, out=out, bundle=bundle, only=only, force=force, on_photo=advance)
     for warning in enrolment.warnings:
         typer.echo(f"camtrace: warning: {warning}", err=True)
@@ -207,46 +264,3 @@ def lab(context: typer.Context) -> None:
 
 def _way(vote: str | None) -> VotingWay | None:
     return "majority" if vote == "majority" else "summed" if vote == "summed" else None
-
-
-def _expand(paths: list[str]) -> tuple[list[str], list[str]]:
-    """Photos to judge, and the folders that hold none."""
-    from camtrace.photo import find_photos
-
-    photos: list[str] = []
-    empty: list[str] = []
-    for path in paths:
-        if _is_folder(path):
-            found = [str(photo) for photo in find_photos(Path(path))]
-            photos += found
-            if not found:
-                empty.append(path)
-        else:
-            photos.append(path)
-    return photos, empty
-
-
-def _is_folder(path: str) -> bool:
-    try:
-        return path != "-" and Path(path).is_dir()
-    except OSError:  # a name too long, a folder that may not be entered: the verdict will say it
-        return False
-
-
-def _opened(photos: list[str]) -> Iterator[Source]:
-    for photo in photos:
-        yield sys.stdin.buffer if photo == "-" else photo
-
-
-@contextmanager
-def _progress(total: int, what: str) -> Iterator[Callable[[object], None]]:
-    """A progress bar on a terminal's standard error, nothing elsewhere; yields what to call after each step."""
-    if total < 2 or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda _: bar.advance(task)

@@ -55,3 +55,17 @@ def progress(what: str, *, shown: bool = True) -> Iterator[Callable[[int, int], 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def counting(total: int, what: str) -> Iterator[Callable[[object], None]]:
+    """A progress bar on a terminal's standard error, nothing elsewhere; yields what to call after each of `total` steps."""
+    if total < 2 or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda _: bar.advance(task)

@@ -1,7 +1,7 @@
 """What happens to photos after the camera, by name: JPEG again, resizing, gamma, a moved grid, a messenger (METHOD section 5).
 
-Every degradation takes the pixels of a whole photo, (h, w, 3) uint8 RGB, and gives new ones of the same kind; none draws
-anything at random, and none changes its input. They are the manipulations of the IEEE Signal Processing Cup 2018
+Every degradation takes the pixels of a whole photo, (h, w, 3) uint8 RGB, and gives new ones of the same kind; none changes its
+input, and only `degrade_at_random` draws anything at random. They are the manipulations of the IEEE Signal Processing Cup 2018
 (Stamm, Bestagini, Marcenaro, Campisi, "Forensic camera model identification", IEEE SPM 35(5), 2018), and a few that users meet.
 """
 
@@ -23,13 +23,15 @@ Pixels = NDArray[np.uint8]
 Degradation = Callable[[Pixels], Pixels]
 
 NATIVE = "native"
-NATIVE = "native"
 """The name of photos as they are."""
 
 GRID = 8
 """Side of a JPEG block in pixels."""
 
 FORMS = '"native", "messenger", "jpeg 1..100", "resize 0.1..4", "gamma 0.1..10", "shift 1..7", or several joined by " + "'
+
+_CHAIN_SCALES = (0.5, 0.75, 0.8, 1.25, 1.5, 2.0)
+_KERNELS = (Image.Resampling.BICUBIC, Image.Resampling.BILINEAR, Image.Resampling.LANCZOS)
 
 _JOINT = " + "
 _FORM = re.compile(r"(jpeg|resize|gamma|shift) ([0-9]+(?:\.[0-9]+)?)")
@@ -77,6 +79,36 @@ def shift_grid(pixels: Pixels, *, by: int) -> Pixels:
     if min(height, width) <= by:
         raise CamtraceError(f"a photo of {width}x{height} pixels cannot lose its first {by} rows and columns")
     return pixels[by:, by:].copy()
+
+
+def degrade_at_random(pixels: Pixels, rng: np.random.Generator, *, smallest: int) -> Pixels:
+    """What may have happened to a photo on its way: one step or two, each of them a resizing (0.5 to 2), a crop that moves the grid,
+    gamma or noise, mostly with JPEG 60 to 98 after it, or JPEG alone; no side becomes smaller than `smallest` pixels.
+    """
+    for _ in range(1 if rng.random() < 0.75 else 2):
+        kind = rng.random()
+        if kind < 0.35:
+            pixels = _resize_at_random(pixels, rng, smallest)
+        elif kind < 0.55:
+            row, column = np.minimum(rng.integers(0, 16, 2), np.maximum(0, np.array(pixels.shape[:2]) - smallest))
+            pixels = pixels[row:, column:]
+        elif kind < 0.62:
+            pixels = correct_gamma(pixels, gamma=float(rng.uniform(0.7, 1.4)))
+        elif kind < 0.66:
+            noise = rng.normal(0, rng.uniform(0.5, 2.0), pixels.shape)
+            pixels = np.rint(np.clip(pixels + noise, 0, 255)).astype(np.uint8)
+        if kind >= 0.66 or rng.random() < 0.75:
+            subsampling = str(rng.choice(["4:4:4", "4:2:0", "4:2:0", "4:2:2"]))
+            pixels = save_again(np.ascontiguousarray(pixels), quality=int(rng.integers(60, 99)), subsampling=subsampling)
+    return pixels
+
+
+def _resize_at_random(pixels: Pixels, rng: np.random.Generator, smallest: int) -> Pixels:
+    """To a customary size or to any between half and 1.8 times, with a kernel that editors use."""
+    customary = rng.random() < 0.5
+    factor = float(rng.choice(_CHAIN_SCALES)) if customary else float(np.exp(rng.uniform(np.log(0.5), np.log(1.8))))
+    height, width = (max(smallest, round(side * factor)) for side in pixels.shape[:2])
+    return np.asarray(Image.fromarray(pixels).resize((width, height), _KERNELS[int(rng.integers(len(_KERNELS)))]))
 
 
 def keep(pixels: Pixels) -> Pixels:

@@ -6,7 +6,7 @@ The network stays as it is; only the SVMs are fitted anew, on its features of th
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,20 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camtrace.bundle import FEATURES, Bundle, Camera, Manifest, check_target, load_bundle, write_bundle
+from camtrace.calibration import FEWEST_PHOTOS, fit_calibration
 from camtrace.card import enrolled_card
 from camtrace.claim import camera_of, canonical
-from camtrace.classify import Fit, fit_head, head_onnx
+from camtrace.experts import join
+from camtrace.history import cut_patches, examine, origin_of
 from camtrace.identification import BundleLike, ready
-from camtrace.patches import select_patches
+from camtrace.mishaps import copies_of
 from camtrace.photo import find_photos, read_photo
-from camtrace.types import CamtraceError, PhotoError, References
+from camtrace.teaching import Fit, fit_duel_head, fit_expert_head
+from camtrace.types import CamtraceError, Patches, Photo, PhotoError, References
 
 FEW_PHOTOS = 5
 PROTOCOL = "photos left out by turns (cross-validation); they may share scenes and devices with the photos that taught"
 
 Step = Callable[[Path], object]
-Taught = dict[str, list[NDArray[np.float32]]]
-"""Features (n_patches, dimension) of each usable photo, by camera."""
+Taught = dict[str, list[list[NDArray[np.float32]]]]
+"""Features (n_patches, dimension) of each usable photo and then of its degraded copies, by camera."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +74,19 @@ def enroll(
         raise CamtraceError(f"{folder}: {len(taught)} camera with usable photos, --only needs at least 2 to tell apart")
     names = [camera.name for camera in old]
     names += [name for name in taught if name not in names]
-    references = _join(joined, taught, names)
-    fit = fit_head(references, len(names))
+    references = _join(base, joined, taught, names)
+    gate = base.gate() if base.manifest.head == "experts" else None
+    fit = fit_duel_head(references, len(names)) if gate is None else fit_expert_head(references, len(names), gate)
     manifest = _manifest(base, target.name, old, taught, names, fit)
     warnings = tuple(_warn(taught, manifest))
     write_bundle(
         target,
         manifest,
         features=base.files[FEATURES],
-        head=head_onnx(fit.duels),
+        head=fit.head,
         references=references,
+        gate=gate,
+        comparison=base.comparison(),
         card=enrolled_card(manifest, base.id, warnings),
         force=force,
     )
@@ -93,6 +99,8 @@ def _warn(taught: Taught, manifest: Manifest) -> Iterator[str]:
             yield f"{name}: {len(photos)} photo{'s' if len(photos) > 1 else ''}, at least {FEW_PHOTOS} are better"
     if len(manifest.cameras) == 2:
         yield "with two cameras there is no telling what an unknown one looks like: one of the two is always named"
+    elif manifest.calibration is None and manifest.vote == "summed":
+        yield f"too few photos for probabilities and likelihood ratios: at least {FEWEST_PHOTOS} of three cameras or more are needed"
     if licence := manifest.training.get("licence"):
         yield licence
 
@@ -133,34 +141,52 @@ def _as_known(albums: dict[str, list[Path]], old: Iterable[Camera]) -> dict[str,
 
 def _teach(base: Bundle, albums: dict[str, list[Path]], on_photo: Step) -> tuple[Taught, dict[str, str]]:
     """Features of every usable photo, by camera, and the reasons why others were left out."""
-    manifest = base.manifest
     taught: Taught = {}
     failures: dict[str, str] = {}
     for name, photos in albums.items():
         for path in photos:
             try:
-                patches = select_patches(read_photo(path), rule=manifest.rule, count=manifest.patch_count, size=manifest.patch_size)
-                taught.setdefault(name, []).append(base.extract(patches))
+                features = _features(base, read_photo(path))  # before the album is begun: one without a usable photo is none
+                taught.setdefault(name, []).append(features)
             except PhotoError as error:
                 failures[str(path)] = str(error)
             on_photo(path)
     return taught, failures
 
 
-def _join(old: References | None, taught: Taught, names: list[str]) -> References:
+def _features(base: Bundle, photo: Photo) -> list[NDArray[np.float32]]:
+    """Features of the photo's patches; where the head has experts, also those of degraded copies of it."""
+    manifest = base.manifest
+    history = examine(photo)
+    patches = cut_patches(photo, history, rule=manifest.rule, count=manifest.patch_count, size=manifest.patch_size)
+    copies: Iterable[Patches] = ()
+    if manifest.head == "experts":
+        origin = origin_of(photo.pixels, history.grid, size=manifest.patch_size)
+        copies = copies_of(photo, origin, rule=manifest.rule, size=manifest.patch_size)
+    return [base.extract(chosen) for chosen in (patches, *copies)]
+
+
+def _join(base: Bundle, old: References | None, taught: Taught, names: list[str]) -> References:
     """Old and new references as one; new photos are numbered on from the old ones."""
-    features, cameras, photos = ([], [], []) if old is None else ([old.features], [old.cameras], [old.photos])
     number = 0 if old is None else int(old.photos.max()) + 1
+    parts = [] if old is None else [old]
     for name, album in taught.items():
         for photo in album:
-            features.append(photo)
-            cameras.append(np.full(len(photo), names.index(name)))
-            photos.append(np.full(len(photo), number))
+            sizes = [len(copy) for copy in photo]
+            label, shot = np.full(sum(sizes), names.index(name)), np.full(sum(sizes), number)
+            new = References(np.concatenate(photo), label, shot, np.repeat(np.arange(len(sizes)), sizes))
+            parts.append(join(new) if base.manifest.head == "experts" else new)
             number += 1
-    return References(np.concatenate(features), np.concatenate(cameras), np.concatenate(photos))
+    copies = [np.zeros_like(part.photos) if part.copies is None else part.copies for part in parts]
+    return References(
+        np.concatenate([part.features for part in parts]),
+        np.concatenate([part.cameras for part in parts]),
+        np.concatenate([part.photos for part in parts]),
+        np.concatenate(copies) if base.manifest.head == "experts" else None,
+    )
 
 
-def _manifest(base: Bundle, name: str, old: Iterable[Camera], taught: Taught, names: list[str], fit: Fit) -> Manifest:
+def _manifest(base: Bundle, name: str, old: Sequence[Camera], taught: Taught, names: list[str], fit: Fit) -> Manifest:
     """The new bundle's manifest.
 
     Thresholds and accuracy come from the cameras taught now, which are mostly new to the network; the base's own, whose photos
@@ -179,14 +205,15 @@ def _manifest(base: Bundle, name: str, old: Iterable[Camera], taught: Taught, na
         )
     judged = fit.held_out.of([names.index(camera) for camera in taught])
     terms = {key: value for key, value in base.manifest.training.items() if key == "licence"}  # of the network, which stays
-    return replace(
+    manifest = replace(
         base.manifest,
         name=name,
         version="1",
         cameras=tuple(cameras[camera] for camera in names),
         thresholds=(judged if len(judged.right) else fit.held_out).thresholds(),
         regularisation=fit.regularisation,
-        calibration=None,
+        vote="summed" if base.manifest.head == "experts" else base.manifest.vote,
+        families=_families(base.manifest, names),
         training={
             "base": {"name": base.id.name, "version": base.id.version},
             "enrolled": {n: len(p) for n, p in taught.items()},
@@ -194,3 +221,12 @@ def _manifest(base: Bundle, name: str, old: Iterable[Camera], taught: Taught, na
         },
         accuracy={"protocol": PROTOCOL, "photos": len(judged.right), "right": int(judged.right.sum())},
     )
+    if old and base.manifest.calibration is not None:
+        return manifest  # the base's own, from devices and scenes that it had never seen, says more than photos of one album
+    return replace(manifest, calibration=fit_calibration(fit.held_out.measured, manifest.groups) if manifest.vote == "summed" else None)
+
+
+def _families(base: Manifest, names: list[str]) -> dict[str, tuple[str, ...]]:
+    """The base's families, of whose cameras at least two are left."""
+    left = {name: tuple(camera for camera in members if camera in names) for name, members in base.families.items()}
+    return {name: members for name, members in left.items() if len(members) > 1}

@@ -13,9 +13,9 @@ from functools import cache
 
 from camtrace.bundle import Bundle, load_bundle
 from camtrace.claim import agrees
-from camtrace.patches import select_patches
+from camtrace.history import cut_patches, examine
 from camtrace.photo import Source, describe, read_photo
-from camtrace.types import UNKNOWN, Claim, Photo, PhotoError, Verdict, VotingWay
+from camtrace.types import UNKNOWN, Claim, Mode, Photo, PhotoError, Verdict, VotingWay
 from camtrace.vote import decide
 
 BundleLike = Bundle | str | os.PathLike[str] | None
@@ -27,6 +27,7 @@ def identify(
     bundle: BundleLike = None,
     patches: int | None = None,
     vote: VotingWay | None = None,
+    mode: Mode = "balanced",
     name: str | None = None,
 ) -> Verdict:
     """Say which camera model took a photo.
@@ -40,7 +41,10 @@ def identify(
     patches
         How many patches are asked at most; the bundle's own number (32 for the default) if not given.
     vote
-        `majority` or `summed`; the bundle's better one if not given.
+        `majority` or `summed`; the bundle's better one if not given, which is the one that is calibrated.
+    mode
+        What it takes to be named: `careful` hardly ever names a camera that the bundle does not know, `balanced` names what is more
+        likely than not, `guess` always names a model.
     name
         What to call the photo in the verdict; its path by default.
 
@@ -59,13 +63,16 @@ def identify(
     photo = None
     try:
         photo = read_photo(source, name=name)
-        chosen = select_patches(photo, rule=manifest.rule, count=patches or manifest.patch_count, size=manifest.patch_size)
+        history = examine(photo)
+        chosen = cut_patches(photo, history, rule=manifest.rule, count=patches or manifest.patch_count, size=manifest.patch_size)
     except PhotoError as error:
         return _not_judged(error, photo, name or describe(source), bundle)
     features = bundle.extract(chosen)
     votes = bundle.cast_votes(features)
     way = vote or manifest.vote
-    decision = decide(votes, manifest.labels, way=way, threshold=manifest.thresholds[way])
+    calibration = manifest.calibration if way == manifest.vote else None
+    decision = decide(votes, manifest.groups, way=way, threshold=manifest.thresholds[way], mode=mode, calibration=calibration)
+    named = manifest.called(decision.answer, decision.answer_level)
     return Verdict(
         source=photo.source,
         sha256=photo.sha256,
@@ -73,23 +80,28 @@ def identify(
         answer=decision.answer,
         answer_level=decision.answer_level,
         best=decision.best,
-        reason=decision.reason,
+        reason="; ".join((decision.reason, *history.words())),
         ranking=decision.ranking,
         n_patches=len(chosen),
-        log10_lr=None,  # until the bundle is calibrated
+        log10_lr=decision.log10_lr,
         claim=photo.claim,
-        claim_agrees=None if decision.answer == UNKNOWN else agrees(photo.claim, decision.answer),
+        claim_agrees=agrees(photo.claim, decision.answer, level=decision.answer_level, cameras=named),
         bundle=bundle.id,
     )
 
 
 def identify_many(
-    sources: Iterable[Source], *, bundle: BundleLike = None, patches: int | None = None, vote: VotingWay | None = None
+    sources: Iterable[Source],
+    *,
+    bundle: BundleLike = None,
+    patches: int | None = None,
+    vote: VotingWay | None = None,
+    mode: Mode = "balanced",
 ) -> Iterator[Verdict]:
     """One verdict for each source, in the order given; a bad file never stops the others."""
     bundle = ready(bundle)
     for source in sources:
-        yield identify(source, bundle=bundle, patches=patches, vote=vote)
+        yield identify(source, bundle=bundle, patches=patches, vote=vote, mode=mode)
 
 
 def ready(bundle: BundleLike) -> Bundle:

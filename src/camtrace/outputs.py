@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TextIO
 
 from camtrace.claim import agrees
-from camtrace.types import UNKNOWN, Level, Verdict
+from camtrace.types import UNKNOWN, Level, Ranked, Verdict
 
 _RUNNERS_UP = 3
 _NEXT_LINE = "\n" + " " * 15
@@ -76,18 +76,43 @@ def to_text(verdict: Verdict) -> str:
     if verdict.status != "ok":
         return "\n".join([*lines, f"  not judged ({verdict.status}): {verdict.reason}", ""])
     first = verdict.ranking[0]
-    if verdict.answer == UNKNOWN:
-        lines.append("  Unknown: the evidence does not suffice to name a camera that this bundle knows.")
-        lines.append(f"  Closest:     {first.camera}, {first.votes} of {verdict.n_patches} patches")
-    else:
-        lines.append(f"  Camera:      {verdict.answer}")
-        lines.append(f"  Evidence:    {first.votes} of {verdict.n_patches} patches vote for it; not yet calibrated into a probability")
-    runners_up = [f"{line.camera} ({line.votes} of {verdict.n_patches})" for line in verdict.ranking[1 : 1 + _RUNNERS_UP]]
+    lines.append(f"  {_answer_in_words(verdict)}")
+    lines.append(f"  {'Closest:    ' if verdict.answer != first.camera else 'Evidence:   '} {_evidence_in_words(verdict)}")
+    runners_up = [f"{line.camera} ({_share_in_words(line, verdict)})" for line in verdict.ranking[1 : 1 + _RUNNERS_UP]]
     lines.append(f"  Runners-up:  {', '.join(runners_up)}")
     lines.append(f"  EXIF claims: {_claim_in_words(verdict)}")
     lines.append(f"  Why:         {verdict.reason}")
     lines.append(f"  Bundle:      {verdict.bundle.name} {verdict.bundle.version}")
     return "\n".join([*lines, ""])
+
+
+def _answer_in_words(verdict: Verdict) -> str:
+    """The answer, and what its level means."""
+    if verdict.answer_level == "unknown":
+        return "Unknown: the evidence does not suffice to name a camera that this bundle knows."
+    if verdict.answer_level == "family":
+        return f"Camera:      {verdict.answer}; which of them cannot be told"
+    if verdict.answer_level == "maker":
+        return f"Maker:       {verdict.answer}; which model cannot be told"
+    return f"Camera:      {verdict.answer}"
+
+
+def _evidence_in_words(verdict: Verdict) -> str:
+    """How strongly the patches speak for the best camera."""
+    first = verdict.ranking[0]
+    named = "" if verdict.answer == first.camera else f"{first.camera}, "
+    if first.probability is None or verdict.log10_lr is None:
+        return f"{named}{first.votes} of {verdict.n_patches} patches vote for it; not calibrated into a probability"
+    ratio = 10 ** abs(verdict.log10_lr)
+    more = "more" if verdict.log10_lr >= 0 else "less"
+    return (
+        f"{named}probability {first.probability:.0%}; what the patches show is {ratio:,.{0 if ratio >= 10 else 1}f} times {more} "
+        "likely from this model than from another"
+    )
+
+
+def _share_in_words(line: Ranked, verdict: Verdict) -> str:
+    return f"{line.votes} of {verdict.n_patches}" if line.probability is None else f"{line.probability:.1%}"
 
 
 def _claim_in_words(verdict: Verdict) -> str:

@@ -1,8 +1,9 @@
 """Photo -> patches: which 64x64 pieces of a photo are asked (Bondi et al. 2017, section III; METHOD section 1).
 
-Patches lie on the non-overlapping grid that starts at (0, 0), so that the 8x8 JPEG and 2x2 Bayer phases are the same in all of
-them; a partial border is dropped. The one exception is RESIZED, a published way that gives up the grid. Statistics are taken over
-the whole photo at once, on uint8, without a float copy.
+Patches lie on a non-overlapping grid, so that the 8x8 JPEG and 2x2 Bayer phases are the same in all of them; a partial border is
+dropped. The grid starts at the first pixel, or where the caller found the photo's JPEG blocks to start (`camtrace.history`). The one
+exception is RESIZED, a published way that gives up the grid. Statistics are taken over the whole photo at once, on uint8, without a
+float copy.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ PATCH_SIZE = 64
 PATCH_COUNT = 32
 
 
-def select_patches(photo: Photo, *, rule: str = "mid-tone", count: int = PATCH_COUNT, size: int = PATCH_SIZE) -> Patches:
+def select_patches(
+    photo: Photo, *, rule: str = "mid-tone", count: int = PATCH_COUNT, size: int = PATCH_SIZE, origin: tuple[int, int] = (0, 0)
+) -> Patches:
     """Cut the `count` best patches by a rule of RULES, fewer where the photo has fewer usable ones; or, by the rule
-    RESIZED, the whole photo as one patch, its sides stretched to `size`.
+    RESIZED, the whole photo as one patch, its sides stretched to `size`. The grid of patches starts at `origin` (row, column).
 
     Raises
     ------
@@ -31,15 +34,17 @@ def select_patches(photo: Photo, *, rule: str = "mid-tone", count: int = PATCH_C
     """
     if rule == RESIZED:
         return Patches(_resize(photo.pixels, size)[None], np.zeros((1, 2), np.int64))
-    height, width = photo.pixels.shape[:2]
+    pixels = photo.pixels[origin[0] :, origin[1] :]
+    height, width = pixels.shape[:2]
     if height < size or width < size:
-        raise PhotoError(f"{photo.source}: {width}x{height} pixels, expected at least {size}x{size}", status="too_small")
-    scores = RULES[rule](photo.pixels, size)  # (rows, columns), -inf = excluded
+        behind = f" behind row {origin[0]}, column {origin[1]}" if any(origin) else ""
+        raise PhotoError(f"{photo.source}: {width}x{height} pixels{behind}, expected at least {size}x{size}", status="too_small")
+    scores = RULES[rule](np.ascontiguousarray(pixels), size)  # (rows, columns), -inf = excluded
     order = np.argsort(-scores, axis=None, kind="stable")[:count]
     order = order[np.isfinite(scores.ravel()[order])]
     if not len(order):
         raise PhotoError(f"{photo.source}: all {scores.size} patches are saturated", status="no_usable_patches")
-    positions = np.stack(np.unravel_index(order, scores.shape), axis=1) * size
+    positions = np.stack(np.unravel_index(order, scores.shape), axis=1) * size + np.array(origin)
     return Patches(_cut(photo.pixels, positions, size), positions)
 
 

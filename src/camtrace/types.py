@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 SCHEMA_VERSION = 1
-UNKNOWN = "unknown"
+UNKNOWN: Final = "unknown"
 
 Status = Literal["ok", "unreadable", "too_small", "no_usable_patches"]
 Level = Literal["model", "family", "maker", "unknown"]
 VotingWay = Literal["majority", "summed"]
+Mode = Literal["careful", "balanced", "guess"]
 
 
 class CamtraceError(Exception):
@@ -85,6 +86,12 @@ class References:
     features: NDArray[np.float32]  # (n, dimension), one row a patch
     cameras: NDArray[np.int64]  # (n,) index of the camera
     photos: NDArray[np.int64]  # (n,) which photo the patch came from
+    copies: NDArray[np.int64] | None = None  # (n,) 0 = of the photo as it came, else which degraded copy; None: all 0
+
+    def of(self, keep: NDArray[Any]) -> References:
+        """Some of the patches: `keep` is (n,) bool, or positions."""
+        copies = None if self.copies is None else self.copies[keep]
+        return References(self.features[keep], self.cameras[keep], self.photos[keep], copies)
 
 
 @dataclass(frozen=True)

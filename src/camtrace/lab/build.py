@@ -7,38 +7,46 @@ that a build that was cut short goes on where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
 
 from camtrace.bundle import Camera, Manifest, check_target, write_bundle
 from camtrace.card import built_card
-from camtrace.classify import fit_duels, head_onnx
+from camtrace.experts import TOGETHER, C, experts_onnx, join
 from camtrace.lab import evaluate
+from camtrace.lab.comparing import fit_line
 from camtrace.lab.datasets import Record, read_dataset
 from camtrace.lab.export import export_onnx
-from camtrace.lab.heads import teach
+from camtrace.lab.folds import STATES, Fold, both, compare_by, teach_head
+from camtrace.lab.folds import measure as ask_fold
 from camtrace.lab.methods import METHODS, Features
 from camtrace.lab.plan import keep_plan
 from camtrace.lab.protocols import Split, device_or_scene_of, has_several_devices, splits_by_device_and_scene
-from camtrace.lab.recipe import RECIPES
+from camtrace.lab.recipe import MISHAPS, RECIPES
+from camtrace.lab.reliability import draw_calibration
 from camtrace.lab.runs import fit_features
-from camtrace.lab.sources import make_source
-from camtrace.lab.store import PatchStore, cache_made, cache_photos, ranks_within
-from camtrace.lab.summary import Fold, summarise, thresholds
+from camtrace.lab.sources import Source, make_source
+from camtrace.lab.store import Cut, PatchStore, cache_made, cache_photos, ranks_within
+from camtrace.lab.summary import calibrate_folds, find_families, summarise
 from camtrace.lab.train import Schedule
+from camtrace.mishaps import COPIES
 from camtrace.photo import read_photo
 from camtrace.simulator import JpegTables, make_cameras
 from camtrace.types import References
+from camtrace.vote import WAYS
 
-FEW_SHOT_PHOTOS = (1, 2, 5, 10)
-FEW_SHOT_DRAWS = 5
-REFERENCE_PATCHES = 300
-"""Patches kept a camera in the shipped bundle, spread over its photos."""
+REFERENCE_PATCHES = 480
+"""Patches of untouched photos kept a camera in the shipped bundle, spread over its photos; those of copies come on top."""
+
+COPY_PATCHES = 8
+"""Patches of each copy that a head is taught on."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +60,14 @@ class Plan:
     batch_made: int = 96  # 0 = trained plainly, on the real photos alone
     made_cameras: int = 500
     made_photos: int = 100  # per made camera
+    copies: int = 10  # degraded copies of each real photo
+    mishap_steps: int = 3000  # after `steps` on untouched photos: on those and their copies, half and half
     folds: int = 2
     left_out: int = 10  # cameras left out of a fold
-    c: float = 0.1
     seed: int = 0
+    mishap_real: int = 56  # patches of a batch
+    mishap_made: int = 72
+    made_copies: int = 2  # degraded copies of each made photo
 
 
 @dataclass(frozen=True)
@@ -74,27 +86,30 @@ def build(data: Path, out: Path, work: Path, plan: Plan, *, name: str, version: 
     check_target(out, force=force)
     material = gather(data, work, plan)
     folds = [measure_fold(material, work, plan, number) for number in range(plan.folds)]
-    net = fit_net(material, work / "final", plan, photos=range(len(material.records)))
-    accuracy = summarise(material.records, material.names, folds)
-    references = evaluate.embed(net, material.real)
-    labels = list(range(len(material.names)))
-    duels = fit_duels(references.features, references.cameras, len(labels), c=plan.c)
-    manifest = Manifest(
-        name=name,
-        version=version,
+    photos = range(len(material.records))
+    net = fit_net(material, work / "final", plan, photos=photos)
+    references = both(*embed_taught(net, material, work / "final"))
+    head = teach_head(_thin(references))
+    bare = _manifest(material, plan, folds, name=name, version=version)
+    groups = bare.groups
+    accuracy = summarise(material.records, material.names, folds, groups)
+    manifest = replace(
+        bare,
         cameras=_cameras(material, accuracy.pop("cameras")),
-        thresholds=thresholds(folds),
-        regularisation=plan.c,
-        training={
-            "data": f"{len(material.records)} photos of {len(material.names)} cameras",
-            "date": datetime.now(UTC).date().isoformat(),
-            **asdict(plan),
-        },
+        calibration=calibrate_folds(folds, groups),
         accuracy=accuracy,
     )
-    kept = _thin(references, REFERENCE_PATCHES)
     write_bundle(
-        out, manifest, features=export_onnx(net), head=head_onnx(duels), references=kept, card=built_card(manifest), force=force
+        out,
+        manifest,
+        features=export_onnx(net),
+        head=experts_onnx(head.experts),
+        references=join(_thin(references)),
+        gate=head.experts.gate,
+        comparison=fit_line(compare_by(references), folds),
+        card=built_card(manifest),
+        figures=draw_calibration(folds, groups),
+        force=force,
     )
     return accuracy
 
@@ -102,7 +117,28 @@ def build(data: Path, out: Path, work: Path, plan: Plan, *, name: str, version: 
 def measure(data: Path, work: Path, plan: Plan) -> dict[str, Any]:
     """Only the folds: the figures of a way of training."""
     material = gather(data, work, plan)
-    return summarise(material.records, material.names, [measure_fold(material, work, plan, number) for number in range(plan.folds)])
+    folds = [measure_fold(material, work, plan, number) for number in range(plan.folds)]
+    groups = _manifest(material, plan, folds, name="", version="").groups
+    return summarise(material.records, material.names, folds, groups)
+
+
+def _manifest(material: Material, plan: Plan, folds: Sequence[Fold], *, name: str, version: str) -> Manifest:
+    """The manifest as far as it is known before the figures."""
+    makers = [camera.split()[0] for camera in material.names]
+    return Manifest(
+        name=name,
+        version=version,
+        cameras=_cameras(material, {}),
+        thresholds=dict.fromkeys(WAYS, 0.0),  # it is calibrated: these only hold for the way of voting that is not
+        head="experts",
+        families=find_families(material.names, makers, folds),
+        regularisation=C,
+        training={
+            "data": f"{len(material.records)} photos of {len(material.names)} cameras",
+            "date": datetime.now(UTC).date().isoformat(),
+            **asdict(plan),
+        },
+    )
 
 
 def gather(data: Path, work: Path, plan: Plan) -> Material:
@@ -110,44 +146,90 @@ def gather(data: Path, work: Path, plan: Plan) -> Material:
     keep_plan(work / "plan.json", {"data": str(data.resolve()), **asdict(plan)})
     records = read_dataset(data)
     names = sorted({record.camera for record in records})
-    real = cache_photos(records, work / "real", labels=[names.index(record.camera) for record in records])
+    real = cache_photos(records, work / "real", labels=[names.index(record.camera) for record in records], copies=plan.copies)
     splits = splits_by_device_and_scene(records, count=plan.folds, seed=plan.seed, left_out=plan.left_out)
     made = None
     if plan.batch_made:
         always_taught = set.intersection(*(set(split.train) for split in splits)) if splits else set(range(len(records)))
         cameras = make_cameras(plan.made_cameras, seed=plan.seed, tables=_tables(records[index] for index in sorted(always_taught)))
         scenes = [record.path for record in records]
-        made = cache_made(cameras, scenes, work / "made", per_camera=plan.made_photos, seed=plan.seed)
+        made = cache_made(cameras, scenes, work / "made", per_camera=plan.made_photos, seed=plan.seed, copies=plan.made_copies)
     return Material(records, names, real, made, splits)
 
 
 def fit_net(material: Material, folder: Path, plan: Plan, *, photos: Sequence[int]) -> Features:
-    """Train the plan's net on some photos and on made cameras that shot the scenes of just these; or load it if it is kept."""
-    groups = device_or_scene_of(material.records)
-    sources = [(make_source(material.real, photos=photos, groups=groups), plan.batch_real)]
-    if material.made is not None:
-        sources.append((make_source(material.made, photos=photos), plan.batch_made))
-    method = replace(METHODS[plan.net], recipe=RECIPES[plan.recipe])
-    config = {"batches": [count for _, count in sources], "photos": len(photos)}
-    net, _ = fit_features(folder, method, sources, config=config, schedule=Schedule(plan.steps, plan.seed))
+    """Train the plan's net on some photos and on made cameras that shot the scenes of just these; or load it if it is kept.
+
+    First on untouched photos, which show a camera's traces best, then on these and on what became of them.
+    """
+    first = replace(METHODS[plan.net], recipe=RECIPES[plan.recipe])
+    untouched = _sources(material, photos, plan.batch_real, plan.batch_made, copies=False)
+    net, _ = fit_features(
+        folder / "untouched", first, untouched, config=_config(untouched, photos), schedule=Schedule(plan.steps, plan.seed)
+    )
+    second = replace(first, recipe=MISHAPS)
+    copied = _sources(material, photos, plan.mishap_real, plan.mishap_made if plan.batch_made else 0, copies=True)
+    schedule = Schedule(plan.mishap_steps, plan.seed)
+    net, _ = fit_features(folder / "mishaps", second, copied, config=_config(copied, photos), schedule=schedule, begin=net)
     return net
+
+
+def _sources(material: Material, photos: Sequence[int], real: int, made: int, *, copies: bool) -> list[tuple[Source, int]]:
+    """Real patches, every device or scene by the root of its size, and those of made cameras; degraded copies too where wanted."""
+    groups = device_or_scene_of(material.records)
+    sources = [(make_source(material.real, photos=photos, groups=groups, patches=_wanted(material.real, copies)), real)]
+    if material.made is not None and made:
+        sources.append((make_source(material.made, photos=photos, patches=_wanted(material.made, copies)), made))
+    return sources
+
+
+def _wanted(store: PatchStore, copies: bool) -> NDArray[np.bool_] | None:
+    return None if copies or store.copies is None else store.copies == 0
+
+
+def _config(sources: Sequence[tuple[Source, int]], photos: Sequence[int]) -> dict[str, Any]:
+    return {"batches": [count for _, count in sources], "photos": len(photos)}
 
 
 def measure_fold(material: Material, work: Path, plan: Plan, number: int) -> Fold:
     """Train without the fold's test devices, scenes and left-out cameras, and ask about them."""
-    split, method = material.splits[number], METHODS[plan.net]
-    net = fit_net(material, work / f"fold{number}", plan, photos=split.train)
-    references = evaluate.embed(net, material.real)
-    taught = teach(evaluate.of_photos(references, split.train), method, c=plan.c)
-    left_out = evaluate.of_photos(references, split.left_out)
-    return Fold(
-        known=evaluate.ask(taught, evaluate.of_photos(references, split.test)),
-        foreign=evaluate.ask(taught, left_out),
-        few_shot={
-            n: evaluate.few_shot(left_out, method, photos_each=n, draws=FEW_SHOT_DRAWS, seed=plan.seed, c=plan.c)
-            for n in FEW_SHOT_PHOTOS
-        },
+    split, folder = material.splits[number], work / f"fold{number}"
+    net = fit_net(material, folder, plan, photos=split.train)
+    native, copies = embed_taught(net, material, folder)
+    asked = sorted({photo for each in material.splits for photo in (*each.test, *each.left_out)})
+    labels = [material.names.index(record.camera) for record in material.records]
+    states = {}
+    for state in STATES:
+        cut = Cut(count=evaluate.VOTING_PATCHES, degradation=state)
+        store = cache_photos(material.records, work / "asked" / state.replace(" ", "-"), labels=labels, cut=cut, photos=asked)
+        states[state] = kept_features(folder / f"{state.replace(' ', '-')}.safetensors", lambda: evaluate.embed(net, store))  # noqa: B023
+    return ask_fold(native, copies, states, train=split.train, test=split.test, left_out=split.left_out, seed=plan.seed)
+
+
+def embed_taught(net: Features, material: Material, folder: Path) -> tuple[References, References]:
+    """Features of all photos and of some of their degraded copies, kept in the folder."""
+    store = material.real
+    copy = store.copies if store.copies is not None else np.zeros(len(store), np.int32)
+    rank = store.ranks()
+    chosen = {
+        "native": np.flatnonzero((copy == 0) & (rank < evaluate.VOTING_PATCHES)),
+        "copies": np.flatnonzero((copy > 0) & (copy <= COPIES) & (rank < COPY_PATCHES)),
+    }
+    native, copies = (
+        kept_features(folder / f"{part}.safetensors", lambda: evaluate.embed_some(net, store, positions))  # noqa: B023
+        for part, positions in chosen.items()
     )
+    return native, copies
+
+
+def kept_features(path: Path, make: Callable[[], References]) -> References:
+    """Features as a file has them, or made and kept there."""
+    if not path.is_file():
+        made = make()
+        copies = np.zeros_like(made.photos) if made.copies is None else made.copies
+        save_file({"features": made.features, "cameras": made.cameras, "photos": made.photos, "copies": copies}, path)
+    tensors = load_file(path)
+    return References(tensors["features"], tensors["cameras"], tensors["photos"], tensors["copies"])
 
 
 def _cameras(material: Material, tested: dict[str, list[Any]]) -> tuple[Camera, ...]:
@@ -170,15 +252,16 @@ def _cameras(material: Material, tested: dict[str, list[Any]]) -> tuple[Camera, 
     return tuple(cameras)
 
 
-def _thin(references: References, per_camera: int) -> References:
-    """Keep `per_camera` patches of every camera, the same number of best ones from each of its photos."""
+def _thin(references: References) -> References:
+    """Some patches of every camera, spread over its photos: the best of each, and as many again of each of its copies."""
+    assert references.copies is not None
+    rank = ranks_within(references.photos * (COPIES + 1) + references.copies)
     keep = np.zeros(len(references.photos), bool)
-    rank = ranks_within(references.photos)
     for camera in np.unique(references.cameras):
         own = references.cameras == camera
-        each = max(4, per_camera // len(np.unique(references.photos[own])))
-        keep |= own & (rank < each)
-    return References(references.features[keep], references.cameras[keep], references.photos[keep])
+        each = max(TOGETHER, REFERENCE_PATCHES // len(np.unique(references.photos[own])) // TOGETHER * TOGETHER)
+        keep |= own & (rank < np.where(references.copies == 0, each, min(each, TOGETHER)))
+    return references.of(keep)
 
 
 def _tables(records: Iterable[Record]) -> tuple[JpegTables, ...]:

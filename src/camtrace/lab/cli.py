@@ -15,6 +15,7 @@ import typer
 from tqdm import tqdm
 
 from camtrace.identification import ready
+from camtrace.lab.baselines import run_baselines
 from camtrace.lab.build import Plan, build, measure
 from camtrace.lab.cli_data import app as data_commands
 from camtrace.lab.datasets import LAYOUTS, read_dataset
@@ -190,14 +191,20 @@ def build_bundle(
     made_photos: Annotated[int, typer.Option(help="Photos by each made camera.")] = DEFAULT.made_photos,
     folds: Annotated[int, typer.Option(min=1, help="Folds to measure with.")] = DEFAULT.folds,
     left_out: Annotated[int, typer.Option(min=2, help="Cameras that a fold leaves out whole.")] = DEFAULT.left_out,
-    c: Annotated[float, typer.Option(help="C of the SVMs.")] = DEFAULT.c,
+    copies: Annotated[int, typer.Option(min=1, help="Degraded copies of each real photo.")] = DEFAULT.copies,
+    mishap_steps: Annotated[int, typer.Option(help="Steps on photos and their copies, after --steps.")] = DEFAULT.mishap_steps,
     seed: int = DEFAULT.seed,
+    baselines: Annotated[
+        Path | None, typer.Option("--baselines", help="Also measure the published methods on the first fold; a folder for the table.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the bundle that is at --out.")] = False,
 ) -> None:
     """Build a bundle to release: honest folds first; with --out, then train on everything and write it with its card."""
     for option, value, allowed in (("net", net, METHODS), ("recipe", recipe, RECIPES)):
         _check(option, value, allowed)
-    plan = Plan(net, recipe, steps, batch_real, batch_made, made_cameras, made_photos, folds, left_out, c, seed)
+    plan = Plan(net, recipe, steps, batch_real, batch_made, made_cameras, made_photos, copies, mishap_steps, folds, left_out, seed)
+    if baselines is not None:
+        run_baselines(data, work, plan, baselines)
     figures = measure(data, work, plan) if out is None else build(data, out, work, plan, name=name, version=version, force=force)
     typer.echo(json.dumps(figures, indent=1))
 

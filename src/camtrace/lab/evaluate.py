@@ -36,13 +36,14 @@ def embed_some(net: torch.nn.Module, store: PatchStore, chosen: NDArray[np.int64
     """Features of some patches of a store, by their positions."""
     net.eval()
     parts = [net(to_tensor(store.patches[some])).numpy() for some in np.array_split(chosen, max(1, len(chosen) // batch)) if len(some)]
-    return References(np.concatenate(parts), store.labels[chosen].astype(np.int64), store.photos[chosen].astype(np.int64))
+    copies = None if store.copies is None else store.copies[chosen].astype(np.int64)
+    return References(np.concatenate(parts), store.labels[chosen].astype(np.int64), store.photos[chosen].astype(np.int64), copies)
 
 
 def of_photos(references: References, photos: Sequence[int]) -> References:
     """The references of some photos."""
     keep = np.isin(references.photos, np.array(photos))
-    return References(references.features[keep], references.cameras[keep], references.photos[keep])
+    return references.of(keep)
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def fit_features(
         **config,
     }
     for _, count in sources:
-        share_of(count, fabric)  # before anything is written
+        share_of(count, fabric, together=method.recipe.together)  # before anything is written
     open_run(folder, config, writing=fabric.is_global_zero)
     if not (folder / RESULT).is_file():
         _train(folder, net, sources, method, config=config, schedule=schedule, validation=validation, fabric=fabric, wandb=wandb)

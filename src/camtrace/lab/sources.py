@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from camtrace.lab.degrade import save_again
+from camtrace.degrade import save_again
 from camtrace.lab.store import PatchStore
 
 Pixels = NDArray[np.uint8]
@@ -26,15 +26,19 @@ class Source:
     labels: NDArray[np.int64]  # (n,) 0..n_classes-1
     cameras: NDArray[np.int64]  # (n_classes,) the store's label for each of these
     cumulated: NDArray[np.float64]  # (n,) cumulated chance of each
+    first: NDArray[np.int64]  # (n,) index of the first patch of the same shot
+    size: NDArray[np.int64]  # (n,) how many patches that shot has
 
     @property
     def n_classes(self) -> int:
         """How many cameras."""
         return len(self.cameras)
 
-    def pick(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Draw patches: (count,) indices into `chosen` and `labels`."""
-        picked: NDArray[np.int64] = np.searchsorted(self.cumulated, rng.random(count) * self.cumulated[-1], side="right")
+    def pick(self, count: int, rng: np.random.Generator, *, together: int = 1) -> NDArray[np.int64]:
+        """Draw patches: (count / together, together) indices into `chosen` and `labels`, those of a row from one shot."""
+        drawn = np.searchsorted(self.cumulated, rng.random(count // together) * self.cumulated[-1], side="right")
+        others = rng.random((len(drawn), together - 1)) * self.size[drawn][:, None]
+        picked: NDArray[np.int64] = np.column_stack([drawn, self.first[drawn][:, None] + others.astype(np.int64)])
         return picked
 
     def take(self, picked: NDArray[np.int64]) -> Pixels:
@@ -44,7 +48,7 @@ class Source:
     def thin(self, count: int) -> Source:
         """At most about `count` patches, evenly spread."""
         some = np.arange(0, len(self.chosen), max(1, math.ceil(len(self.chosen) / count)))
-        return Source(self.store, self.chosen[some], self.labels[some], self.cameras, np.arange(1.0, len(some) + 1))
+        return _source(self.store, self.chosen[some], self.labels[some], self.cameras, np.ones(len(some)))
 
     def sample(self, count: int) -> Pixels:
         """About `count` patches, evenly spread."""
@@ -75,18 +79,27 @@ def make_source(
         cameras = np.unique(store.labels[chosen]).astype(np.int64)
     chosen = chosen[np.isin(store.labels[chosen], cameras)]
     labels = np.searchsorted(cameras, store.labels[chosen])
-    return Source(store, chosen, labels, cameras, np.cumsum(_chances(store, chosen, labels, groups)))
+    return _source(store, chosen, labels, cameras, _chances(store, chosen, labels, groups))
+
+
+def _source(
+    store: PatchStore, chosen: NDArray[np.int64], labels: NDArray[np.int64], cameras: NDArray[np.int64], chances: NDArray[np.float64]
+) -> Source:
+    _, first, inverse, sizes = np.unique(store.shots()[chosen], return_index=True, return_inverse=True, return_counts=True)
+    return Source(store, chosen, labels, cameras, np.cumsum(chances), first[inverse], sizes[inverse])
 
 
 def _chances(
     store: PatchStore, chosen: NDArray[np.int64], labels: NDArray[np.int64], groups: Sequence[str] | None
 ) -> NDArray[np.float64]:
-    """How often each patch is drawn, relative to the others."""
-    if groups is None:
-        return 1 / np.bincount(labels)[labels]
-    _, group = np.unique(np.array(groups)[store.photos[chosen]], return_inverse=True)
-    chance = np.float64(1) / np.sqrt(np.bincount(group)[group])
-    balanced: NDArray[np.float64] = chance / np.bincount(labels, weights=chance)[labels]
+    """How often each patch is drawn, relative to the others: of every camera as many untouched as degraded ones."""
+    chance = np.ones(len(chosen))
+    if groups is not None:
+        _, group = np.unique(np.array(groups)[store.photos[chosen]], return_inverse=True)
+        chance /= np.sqrt(np.bincount(group)[group])
+    cells = labels if store.copies is None else 2 * labels + (store.copies[chosen] > 0)
+    chance /= np.bincount(cells, weights=chance)[cells]
+    balanced: NDArray[np.float64] = chance / np.bincount(labels, weights=chance)[labels]  # a camera may have no degraded ones
     return balanced
 
 

@@ -102,7 +102,7 @@ def train(
     best = copy.deepcopy(trainee).to(fabric.device)
     model, optimiser = fabric.setup(trainee, _optimiser(recipe, trainee))
     progress = load_checkpoint(schedule.checkpoint, trainee, kept, best, optimiser)
-    sizes = [share_of(count, fabric) for _, count in sources]
+    sizes = [share_of(count, fabric, together=recipe.together) for _, count in sources]
     batches = _batches(sources, recipe, schedule, progress.step, fabric)
     bar = tqdm(
         batches, "training", schedule.steps, initial=progress.step, mininterval=5, disable=None if fabric.is_global_zero else True
@@ -168,7 +168,7 @@ def _step(
 ) -> dict[str, float]:
     """One step; returns what it was like on the whole batch, the shares of all processes."""
     scores = model(patches, sizes)
-    losses = [functional.cross_entropy(score.float(), label) for score, label in zip(scores, labels, strict=True)]
+    losses = [_surprise(score.float(), label, recipe.together) for score, label in zip(scores, labels, strict=True)]
     optimiser.zero_grad()
     fabric.backward(torch.stack(losses).sum())
     norm = fabric.clip_gradients(model, optimiser, max_norm=recipe.longest_gradient, error_if_nonfinite=False)
@@ -178,6 +178,15 @@ def _step(
     sources = ["" if number == 0 else f"_{number}" for number in range(len(losses))]
     names = [f"{what}{source}" for what in ("loss", "accuracy") for source in sources]
     return {"gradient_norm": float(norm if norm is not None else math.nan), **dict(zip(names, told, strict=True))}
+
+
+def _surprise(scores: Tensor, labels: Tensor, together: int) -> Tensor:
+    """Cross-entropy of patches; with several `together` the mean of that and of the cross-entropy of their mean scores."""
+    alone = functional.cross_entropy(scores, labels)
+    if together == 1:
+        return alone
+    joint = functional.cross_entropy(scores.view(-1, together, scores.shape[1]).mean(dim=1), labels[::together])
+    return (alone + joint) / 2
 
 
 def _optimiser(recipe: Recipe, trainee: nn.Module) -> torch.optim.Optimizer:
@@ -206,10 +215,14 @@ def _follow(average: nn.Module, net: nn.Module, *, keep: float) -> None:
             kept.copy_(new)
 
 
-def share_of(count: int, fabric: Fabric) -> int:
-    """How many patches of a batch each process takes; CamtraceError where they cannot all take the same number."""
-    if count % fabric.world_size:
-        raise CamtraceError(f"a batch of {count} patches cannot be shared equally by {fabric.world_size} processes")
+def share_of(count: int, fabric: Fabric, *, together: int = 1) -> int:
+    """How many patches of a batch each process takes; CamtraceError where they cannot all take the same number.
+
+    Patches that are judged `together` stay in one process.
+    """
+    if count % (together * fabric.world_size):
+        rows = f", {together} together," if together > 1 else ""
+        raise CamtraceError(f"a batch of {count} patches{rows} cannot be shared equally by {fabric.world_size} processes")
     return count // fabric.world_size
 
 
@@ -237,7 +250,7 @@ def _draw(sources: Sequence[tuple[Source, int]], recipe: Recipe, seed: int, fabr
     rng = np.random.default_rng(seed)
     patches, labels = [], []
     for source, count in sources:
-        picked = source.pick(count, rng)[fabric.global_rank :: fabric.world_size]
+        picked = source.pick(count, rng, together=recipe.together)[fabric.global_rank :: fabric.world_size].ravel()
         patches.append(source.take(picked))
         labels.append(torch.from_numpy(source.labels[picked]))
     return requantise(np.concatenate(patches), recipe.requantised, rng), labels

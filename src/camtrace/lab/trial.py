@@ -18,8 +18,8 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from camtrace.degrade import NATIVE, degradation
 from camtrace.lab.datasets import Record
-from camtrace.lab.degrade import NATIVE, degradation
 from camtrace.lab.evaluate import embed_some, of_photos
 from camtrace.lab.heads import SoftmaxHead, Taught, choose_c, teach
 from camtrace.lab.methods import Features, Method

@@ -5,7 +5,7 @@ The manipulations are those of the SP Cup 2018 (METHOD section 5) and a crop off
 
 from __future__ import annotations
 
-from camtrace.lab.degrade import NATIVE, SP_CUP
+from camtrace.degrade import NATIVE, SP_CUP
 from camtrace.lab.experiments.settings import Settings, share_right
 from camtrace.lab.page import Experiment, Table, percent, write_table
 from camtrace.lab.plots import draw_bars

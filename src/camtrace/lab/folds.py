@@ -1,0 +1,181 @@
+"""One fold of a build: a net and a head that never saw some devices, scenes and cameras, and what they say about these.
+
+The questioned photos are asked as they are, with few patches, and degraded in fixed ways; the head is taught on the training photos
+and their random copies, so that no degradation that is asked about was tuned for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camtrace.calibration import Measured
+from camtrace.comparison import Comparison, fit_comparison, pairs_of, raw_ratios
+from camtrace.experts import Experts, Gate, fit_experts, fit_gate, join, run_experts
+from camtrace.lab.evaluate import draw_few, of_photos
+from camtrace.types import References
+from camtrace.vote import weigh
+
+NATIVE = "native"
+STATES = ("jpeg 90", "jpeg 70", "resize 0.8", "shift 3")
+"""Degradations that the folds are asked about, as `camtrace.degrade` names them."""
+
+FEW_PATCHES = (2, 8)
+"""Photos are also asked with so few patches, for the calibration alone."""
+
+FEW_SHOT_PHOTOS = (1, 2, 5, 10)
+FEW_SHOT_DRAWS = 5
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a head said about photos."""
+
+    photos: NDArray[np.int64]  # (n,)
+    cameras: NDArray[np.int64]  # (n,) truth, as the fold numbers the cameras it knows; -1 for one it does not
+    evidence: NDArray[np.float64]  # (n, n_cameras) summed
+    majority: NDArray[np.int64]  # (n,) the camera most patches vote for
+    patches_right: NDArray[np.float64]  # (n,) share
+    n_patches: NDArray[np.int64]  # (n,)
+
+    @property
+    def best(self) -> NDArray[np.int64]:
+        """(n,) the raw winner."""
+        best: NDArray[np.int64] = self.evidence.argmax(axis=1)
+        return best
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of photos, as they are and degraded, whose cameras neither net nor comparison met."""
+
+    ratios: NDArray[np.float64]  # (n_pairs,) raw
+    same: NDArray[np.int64]  # (n_pairs,) 1 where the camera is the same
+    native: NDArray[np.bool_]  # (n_pairs,) whether both photos are as they were
+    photos: NDArray[np.int64]  # which there are
+    cameras: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What one fold measured."""
+
+    known: NDArray[np.int64]  # cameras it was taught, in the order of its labels
+    tested: dict[str, Answers]  # by state, the test photos of these
+    foreign: dict[str, Answers]  # by state, photos of cameras it never met
+    few_shot: dict[int, NDArray[np.float64]]  # photos taught of each foreign camera -> (n_photos,) share of draws named rightly
+    pairs: Pairs  # of foreign photos
+
+    def measured(self) -> Measured:
+        """All answers, of all states, for a calibration."""
+        answers = [*self.tested.values(), *self.foreign.values()]
+        return Measured(
+            np.concatenate([answer.evidence for answer in answers]),
+            np.concatenate([answer.cameras for answer in answers]),
+            np.concatenate([answer.n_patches for answer in answers]),
+            np.concatenate([answer.photos for answer in answers]),
+        )
+
+
+@dataclass(frozen=True)
+class Head:
+    """Experts for some cameras."""
+
+    experts: Experts
+    cameras: NDArray[np.int64]  # (n_labels,) the camera of each label
+
+
+def teach_head(references: References, *, gate: Gate | None = None) -> Head:
+    """Experts (and a gate, unless there is one) from the patches of photos and their copies."""
+    gate = gate or fit_gate(references)
+    cameras, labels = np.unique(references.cameras, return_inverse=True)
+    joined = join(References(references.features, labels, references.photos, references.copies))
+    return Head(fit_experts(joined, len(cameras), gate), cameras)
+
+
+def measure(
+    native: References, copies: References, states: Mapping[str, References], *, train: Sequence[int], test: Sequence[int],
+    left_out: Sequence[int], seed: int,
+) -> Fold:  # fmt: skip
+    """Teach on the photos `train` and ask about the others; all references are numbered alike."""
+    taught = both(of_photos(native, train), of_photos(copies, train))
+    head = teach_head(taught)
+    asked = {NATIVE: native, **states}
+    tested = {state: ask(head, of_photos(references, test)) for state, references in asked.items()}
+    foreign = {state: ask(head, of_photos(references, left_out)) for state, references in asked.items()}
+    for count in FEW_PATCHES:
+        tested[f"{count} patches"] = ask(head, of_photos(native, test), count=count)
+        foreign[f"{count} patches"] = ask(head, of_photos(native, left_out), count=count)
+    own, own_copies = of_photos(native, left_out), of_photos(copies, left_out)
+    shots = {n: few_shot(own, own_copies, head.experts.gate, photos_each=n, seed=seed) for n in FEW_SHOT_PHOTOS}
+    pairs = pair_up(compare_by(taught), [of_photos(references, left_out) for references in asked.values()])
+    return Fold(head.cameras, tested, foreign, shots, pairs)
+
+
+def pair_up(comparison: Comparison, states: Sequence[References]) -> Pairs:
+    """All pairs of different photos; the first of `states` are the untouched ones."""
+    parts = [photo_means(references) for references in states]
+    means, cameras, photos = (np.concatenate(part) for part in zip(*parts, strict=True))
+    degraded = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts]) > 0
+    pairs, same = pairs_of(cameras, photos)
+    ratios = raw_ratios(comparison, means, means)[pairs[0], pairs[1]]
+    return Pairs(ratios, same, ~(degraded[pairs[0]] | degraded[pairs[1]]), np.unique(photos), np.unique(cameras))
+
+
+def ask(head: Head, references: References, *, count: int | None = None) -> Answers:
+    """What the head says about each photo, by its best `count` patches."""
+    photos, first = np.unique(references.photos, return_index=True)
+    features = [references.features[references.photos == photo][:count] for photo in photos]
+    votes = [run_experts(head.experts, own) for own in features]
+    places = np.searchsorted(head.cameras, references.cameras[first])
+    known = head.cameras[np.minimum(places, len(head.cameras) - 1)] == references.cameras[first]
+    cameras = np.where(known, places, -1)
+    return Answers(
+        photos,
+        cameras,
+        np.array([weigh(vote, "summed") for vote in votes]),
+        np.array([weigh(vote, "majority").argmax() for vote in votes]),
+        np.array([(vote.labels == camera).mean() for vote, camera in zip(votes, cameras, strict=True)]),
+        np.array([len(own) for own in features]),
+    )
+
+
+def few_shot(native: References, copies: References, gate: Gate, *, photos_each: int, seed: int) -> NDArray[np.float64]:
+    """Teach `photos_each` photos of every camera, ask the others: right or wrong per photo, averaged over draws; (n_photos,)."""
+    photos = np.unique(native.photos)
+    right, asked = np.zeros(len(photos)), np.zeros(len(photos))
+    for taught, rest in draw_few(native, photos_each=photos_each, draws=FEW_SHOT_DRAWS, seed=seed):
+        head = teach_head(both(taught, of_photos(copies, np.unique(taught.photos).tolist())), gate=gate)
+        answers = ask(head, rest)
+        places = np.searchsorted(photos, answers.photos)
+        right[places] += answers.best == answers.cameras
+        asked[places] += 1
+    return (right / np.maximum(asked, 1))[asked > 0]
+
+
+def compare_by(references: References) -> Comparison:
+    """How photos are compared, from the patches of photos and their copies."""
+    means, cameras, _ = photo_means(references)
+    return fit_comparison(means, cameras)
+
+
+def photo_means(references: References) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Mean features of every photo or copy (n, dimension), with its camera and photo."""
+    whole = join(references, together=1 << 30)
+    return whole.features.astype(np.float64), whole.cameras, whole.photos
+
+
+def both(native: References, copies: References) -> References:
+    """Photos and their copies as one, each photo's together."""
+    assert copies.copies is not None
+    every = References(
+        np.concatenate([native.features, copies.features]),
+        np.concatenate([native.cameras, copies.cameras]),
+        np.concatenate([native.photos, copies.photos]),
+        np.concatenate([np.zeros(len(native.photos), np.int64), copies.copies]),
+    )
+    assert every.copies is not None
+    return every.of(np.lexsort((every.copies, every.photos)))
