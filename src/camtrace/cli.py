@@ -10,9 +10,9 @@ import io
 import itertools
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, cast
+from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO, TypeVar, cast
 
 import typer
 
@@ -21,6 +21,8 @@ from camtrace.cli_parts import counting, expand, is_folder, open_all, progress
 from camtrace.types import CamtraceError, VotingWay
 
 if TYPE_CHECKING:
+    from camtrace.crosscheck import Crosscheck
+    from camtrace.device_store import Database
     from camtrace.likeness import Likeness
     from camtrace.types import Mode, Verdict
 
@@ -33,6 +35,8 @@ app = typer.Typer(
 )
 
 app.add_typer(device_app, name="device")
+
+Judged = TypeVar("Judged", "Verdict", "Crosscheck")
 
 BundleOption = Annotated[Path | None, typer.Option("--bundle", help="Bundle folder to judge with; the one that ships if not given.")]
 
@@ -115,6 +119,9 @@ def identify(
     mode: Annotated[
         str, typer.Option(callback=_check_mode, help="careful, balanced or guess: how sure it must be to name a camera; see the card.")
     ] = "balanced",
+    device_db: Annotated[
+        Path | None, typer.Option("--device-db", help="Also say which device of this database took it; see camtrace device. Text only.")
+    ] = None,
 ) -> None:
     """Say which camera model took each photo.
 
@@ -123,25 +130,50 @@ def identify(
     from camtrace.identification import identify_many, ready
     from camtrace.outputs import WRITERS, write_one_json
 
+    if device_db is not None and to != "text":
+        raise typer.BadParameter(f"--device-db adds to the text only, not to {to}; for devices use: camtrace device match --to json")
+    database = None if device_db is None else _open_devices(device_db)
     loaded = ready(bundle)
     photos, empty = expand(paths)
-    single = to == "json" and len(paths) == 1 and not is_folder(paths[0])
-    failures = len(empty)
     for folder in empty:
         typer.echo(f"camtrace: {folder}: no photos in this folder", err=True)
+    sources, way, chosen = open_all(photos), _way(vote), cast("Mode", mode)
+    if database is None:
+        single = to == "json" and len(paths) == 1 and not is_folder(paths[0])
+        verdicts = identify_many(sources, bundle=loaded, patches=patches, vote=way, mode=chosen)
+        failures = _write(verdicts, write_one_json if single else WRITERS[to], len(photos))
+    else:
+        from camtrace.crosscheck import crosscheck_many, write_text
 
-    def counted() -> Iterator[Verdict]:
+        found = crosscheck_many(sources, database, bundle=loaded, patches=patches, vote=way, mode=chosen)
+        failures = _write(found, write_text, len(photos))
+    raise typer.Exit(1 if failures or empty else 0)
+
+
+def _open_devices(folder: Path) -> Database:
+    from camtrace.device_store import DeviceError, open_database
+
+    database = open_database(folder)
+    if not database.devices:
+        raise DeviceError(f"{folder}: no device is enrolled here")
+    return database
+
+
+def _write(judged: Iterable[Judged], writer: Callable[[Iterable[Judged], TextIO], None], count: int) -> int:
+    """Write results as they come, with a bar where somebody watches; returns how many photos could not be judged."""
+    failures = 0
+
+    def counted(advance: Callable[[object], None]) -> Iterator[Judged]:
         nonlocal failures
-        for verdict in identify_many(open_all(photos), bundle=loaded, patches=patches, vote=_way(vote), mode=cast("Mode", mode)):
-            failures += verdict.status != "ok"
-            yield verdict
-            advance(verdict)
+        for one in judged:
+            failures += one.status != "ok"
+            yield one
+            advance(one)
 
-    writer = write_one_json if single else WRITERS[to]
     # where the results themselves scroll by on the terminal, a bar would only be in their way
-    with counting(0 if sys.stdout.isatty() else len(photos), "identifying") as advance:
-        writer(counted(), sys.stdout)
-    raise typer.Exit(1 if failures else 0)
+    with counting(0 if sys.stdout.isatty() else count, "identifying") as advance:
+        writer(counted(advance), sys.stdout)
+    return failures
 
 
 @app.command()
