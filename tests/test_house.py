@@ -55,8 +55,19 @@ def test_identifying_loads_no_training_code(photo: Path) -> None:
 def test_public_names() -> None:
     assert sorted(camtrace.__all__) == camtrace.__dir__()
     assert set(camtrace.__all__) == {
-        *("Bundle", "BundleError", "CamtraceError", "Claim", "Enrolment", "Likeness", "PhotoError", "Ranked", "Verdict"),
-        *("__version__", "compare", "compare_many", "enroll", "identify", "identify_many", "load_bundle"),
+        *(
+            "Bundle",
+            "BundleError",
+            "CamtraceError",
+            "Claim",
+            "Enrolment",
+            "Likeness",
+            "Localization",
+            "PhotoError",
+            "Ranked",
+            "Verdict",
+        ),
+        *("__version__", "compare", "compare_many", "enroll", "identify", "identify_many", "load_bundle", "localize"),
     }
 
 

@@ -109,7 +109,7 @@ def test_many_asks_for_a_photo_only_when_it_is_its_turn(bundle: camtrace.Bundle,
 
 
 def test_claim_agrees_disagrees_or_is_absent(bundle: camtrace.Bundle, cameras: tuple[MadeCamera, ...]) -> None:
-    daring = replace(bundle, manifest=replace(bundle.manifest, thresholds={"majority": -1.0, "summed": -1.0}))
+    daring = replace(bundle, manifest=replace(bundle.manifest, thresholds={"majority": -1.0, "summed": -1e6}))
     pixels = shoot(scene(901, 256), cameras[0], device=2, seed=901)
     answer = camtrace.identify(save(pixels, cameras[0], exif=False), bundle=daring).answer
     make, model = answer.split(" ", 1)
@@ -121,7 +121,7 @@ def test_claim_agrees_disagrees_or_is_absent(bundle: camtrace.Bundle, cameras: t
     assert agreement(make=make.upper() + " CORPORATION", model=f"{make} {model}") is True
     assert agreement(make=make, model="Other 7") is False
     assert camtrace.identify(save(pixels, cameras[0], exif=False), bundle=daring).claim_agrees is None
-    timid = replace(bundle, manifest=replace(bundle.manifest, thresholds={"majority": 2.0, "summed": 2.0}))
+    timid = replace(bundle, manifest=replace(bundle.manifest, thresholds={"majority": 2.0, "summed": 1e6}))
     unknown = camtrace.identify(save(pixels, cameras[0]), bundle=timid)
     assert (unknown.answer, unknown.claim_agrees, unknown.best) == (UNKNOWN, None, answer)
 
@@ -145,7 +145,7 @@ def calibrated(bundle: camtrace.Bundle, *, families: dict[str, tuple[str, ...]] 
     modes: dict[Mode, dict[Level, float]] = {
         mode: dict.fromkeys(NAMING, needed) for mode, needed in zip(MODES, (0.99, 0.5, 0.0), strict=True)
     }
-    calibration = Calibration(0, 2.0, 60.0, (0.0, 0.0), 500, 400, modes)
+    calibration = Calibration(0, 0.3, 60.0, (0.0, 0.0), 500, 400, modes)
     known = tuple(replace(camera, make="Aurora") if makers else camera for camera in bundle.manifest.cameras)
     return replace(bundle, manifest=replace(bundle.manifest, cameras=known, calibration=calibration, families=families or {}))
 
@@ -190,7 +190,7 @@ def test_answers_at_every_level_and_what_the_claim_says_of_them(
 
 
 def test_modes_of_a_bundle_without_a_calibration(bundle: camtrace.Bundle, photo: Path) -> None:
-    timid = replace(bundle, manifest=replace(bundle.manifest, thresholds={"majority": 2.0, "summed": 2.0}))
+    timid = replace(bundle, manifest=replace(bundle.manifest, thresholds={"majority": 2.0, "summed": 1e6}))
     answers = {mode: camtrace.identify(photo, bundle=timid, mode=mode).answer for mode in MODES}
     assert answers == {"careful": UNKNOWN, "balanced": UNKNOWN, "guess": camtrace.identify(photo, bundle=bundle).best}
     many = camtrace.identify_many([photo, photo], bundle=timid, mode="guess")

@@ -54,7 +54,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory, bundle: camtrace.Bundle) ->
         references=known,
         card="A card.",
         comparison=comparison,
+        gate=bundle.gate(),
     )
+    return out
+
+
+@pytest.fixture(scope="module")
+def mute(tmp_path_factory: pytest.TempPathFactory, bundle: camtrace.Bundle) -> Path:
+    """The made bundle as one that never learned to compare."""
+    out = tmp_path_factory.mktemp("mute") / "mute"
+    files, known = bundle.files, bundle.references()
+    write_bundle(out, bundle.manifest, features=files[FEATURES], head=files[HEAD], references=known, gate=bundle.gate(), card="")
     return out
 
 
@@ -144,8 +154,8 @@ def test_each_photo_is_embedded_once(comparing: camtrace.Bundle, questioned: lis
     assert numbers == [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]
 
 
-def test_a_bundle_without_comparison_says_what_is_missing(bundle: camtrace.Bundle, questioned: list[Path]) -> None:
-    pair = camtrace.compare(*questioned[:2], bundle=bundle)
+def test_a_bundle_without_comparison_says_what_is_missing(mute: Path, questioned: list[Path]) -> None:
+    pair = camtrace.compare(*questioned[:2], bundle=mute)
     assert (pair.status, pair.log10_lr, pair.words, pair.calibrated_on) == ("ok", None, None, None)
     assert pair.reason.startswith("made 1: this bundle holds no comparison (the tensors comparison_* in references.safetensors)")
     JUDGE.validate(json.loads(pair.to_json()))
@@ -272,9 +282,9 @@ def test_standard_input_once(folder: Path, comparing: camtrace.Bundle, questione
     assert "standard input, which can be read only once" in " ".join(twice.err.split())
 
 
-def test_command_says_what_the_bundle_lacks(bundle_folder: Path, questioned: list[Path]) -> None:
+def test_command_says_what_the_bundle_lacks(mute: Path, questioned: list[Path]) -> None:
     for count in (2, 3):
-        run = run_cli("compare", *questioned[:count], "--bundle", bundle_folder)
+        run = run_cli("compare", *questioned[:count], "--bundle", mute)
         assert run.code == 1
         assert "made 1: this bundle holds no comparison" in run.out
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from camtrace.enrolment import Enrolment, enroll
     from camtrace.identification import identify, identify_many
     from camtrace.likeness import Likeness, compare, compare_many
+    from camtrace.localization import Localization, localize
     from camtrace.types import CamtraceError, Claim, PhotoError, Ranked, Verdict
 
 __version__ = "0.1.0"
@@ -27,6 +28,7 @@ __all__ = [
     "Claim",
     "Enrolment",
     "Likeness",
+    "Localization",
     "PhotoError",
     "Ranked",
     "Verdict",
@@ -37,6 +39,7 @@ __all__ = [
     "identify",
     "identify_many",
     "load_bundle",
+    "localize",
 ]
 
 # Public names by the module they live in, imported on first use so that `import camtrace` costs next to nothing.
@@ -45,6 +48,7 @@ _HOMES = {
     "enrolment": ("Enrolment", "enroll"),
     "identification": ("identify", "identify_many"),
     "likeness": ("Likeness", "compare", "compare_many"),
+    "localization": ("Localization", "localize"),
     "types": ("CamtraceError", "Claim", "PhotoError", "Ranked", "Verdict"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -19,6 +19,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -26,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camtrace.calibration import Calibration, Groups, read_calibration
-from camtrace.comparison import COMPARISON, Comparison, from_tensors, to_tensors
+from camtrace.comparison import COMPARISON, NEARNESS, Comparison, centres_of, from_tensors, nearness, to_tensors
 from camtrace.experts import Gate
 from camtrace.patches import RESIZED, RULES
 from camtrace.types import BundleId, CamtraceError, Level, Patches, References, Votes, VotingWay
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 2  # 2: calibration, families, heads by condition
 DEFAULT = "default"
 FEATURES, HEAD, REFERENCES, CARD, MANIFEST = "features.onnx", "head.onnx", "references.safetensors", "card.md", "manifest.json"
+CENTRES = "centres"
 HeadKind = Literal["one-vs-one", "experts"]
 _FILES = (FEATURES, HEAD, REFERENCES, CARD)
 _MODELS = Path(__file__).parent / "models"
@@ -128,11 +130,16 @@ class Bundle:
         labels, scores = self._head.run(["labels", "scores"], {"features": features})
         return Votes(labels, scores)
 
-    def references(self) -> References:
-        """The features the bundle was taught with."""
+    @cached_property
+    def _tensors(self) -> dict[str, NDArray[Any]]:
         from safetensors.numpy import load
 
-        tensors = load(self.files[REFERENCES])
+        tensors: dict[str, NDArray[Any]] = load(self.files[REFERENCES])
+        return tensors
+
+    def references(self) -> References:
+        """The features the bundle was taught with."""
+        tensors = self._tensors
         return References(
             features=tensors["features"].astype(np.float32),
             cameras=tensors["cameras"].astype(np.int64),
@@ -142,18 +149,25 @@ class Bundle:
 
     def gate(self) -> Gate:
         """What says to the experts of its head what happened to a photo."""
-        from safetensors.numpy import load
-
-        tensors = load(self.files[REFERENCES])
-        if "gate" not in tensors:
+        gate = self._tensors.get("gate")
+        if gate is None:
             raise BundleError(f"{self.id.name} {self.id.version}: {REFERENCES} holds no gate, which a head of experts needs")
-        return Gate(tensors["gate"][:-1], float(tensors["gate"][-1]))
+        return Gate(gate[:-1], float(gate[-1]))
+
+    def nearness(self, features: NDArray[np.float32]) -> float | None:
+        """How near a photo, by the features of its patches, lies to the nearest camera; None if the bundle cannot compare."""
+        if (neighbours := self.neighbours()) is None:
+            return None
+        return nearness(neighbours, self._tensors[CENTRES].astype(np.float64), features)
+
+    def neighbours(self) -> Comparison | None:
+        """How a photo is compared with the cameras, by what untouched photos show; None if the bundle never learned it."""
+        tensors = {name: value for name, value in self._tensors.items() if name.startswith(NEARNESS)}
+        return from_tensors(tensors, NEARNESS) if tensors else None
 
     def comparison(self) -> Comparison | None:
         """How two photos are compared, None if the bundle never learned it."""
-        from safetensors.numpy import load
-
-        tensors = {name: value for name, value in load(self.files[REFERENCES]).items() if name.startswith(COMPARISON)}
+        tensors = {name: value for name, value in self._tensors.items() if name.startswith(COMPARISON)}
         return from_tensors(tensors) if tensors else None
 
 
@@ -185,6 +199,7 @@ def write_bundle(
     card: str,
     gate: Gate | None = None,
     comparison: Comparison | None = None,
+    neighbours: Comparison | None = None,
     figures: Mapping[str, bytes] | None = None,
     force: bool = False,
 ) -> None:
@@ -198,7 +213,13 @@ def write_bundle(
         The folder exists and `force` was not given, it exists and is no bundle, or it cannot be written.
     """
     check_target(folder, force=force)
-    files = {FEATURES: features, HEAD: head, REFERENCES: _pack(references, gate, comparison), CARD: card.encode(), **(figures or {})}
+    files = {
+        FEATURES: features,
+        HEAD: head,
+        REFERENCES: _pack(references, gate, comparison, neighbours),
+        CARD: card.encode(),
+        **(figures or {}),
+    }
     document = {"format": FORMAT_VERSION, **asdict(manifest), "files": {name: _sha256(data) for name, data in files.items()}}
     files[MANIFEST] = (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
     try:
@@ -303,7 +324,7 @@ def _check_shapes(bundle: Bundle, folder: Path) -> None:
         raise BundleError(f"{folder}: {HEAD} knows {votes.scores.shape[-1]} cameras, the manifest {len(manifest.cameras)}")
 
 
-def _pack(references: References, gate: Gate | None, comparison: Comparison | None) -> bytes:
+def _pack(references: References, gate: Gate | None, comparison: Comparison | None, neighbours: Comparison | None) -> bytes:
     from safetensors.numpy import save
 
     tensors: dict[str, NDArray[Any]] = {
@@ -317,6 +338,9 @@ def _pack(references: References, gate: Gate | None, comparison: Comparison | No
         tensors["gate"] = np.append(gate.weights, np.float32(gate.bias)).astype(np.float32)
     if comparison is not None:
         tensors |= to_tensors(comparison)
+    if neighbours is not None:
+        tensors |= to_tensors(neighbours, NEARNESS)
+        tensors[CENTRES] = centres_of(references, int(references.cameras.max()) + 1).astype(np.float32)
     return save({name: np.ascontiguousarray(value) for name, value in tensors.items()})
 
 

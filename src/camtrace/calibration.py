@@ -5,11 +5,14 @@ by heads that had not seen them:
 
     evidence * n / (n + half)          few patches say less than many
     softmax(scale * evidence)          which camera, if it is one of those the bundle knows
-    sigmoid(bias + weights . (largest evidence, how far ahead it is))    whether it is one of them at all
+    sigmoid(bias + weights . (nearness, how far ahead the evidence is))    whether it is one of them at all
+
+Nearness is how near the photo lies to what taught the nearest camera (`camtrace.comparison.nearness`), or the largest evidence where a
+bundle cannot compare: evidence tells cameras from each other, not from the rest of the world.
 
 The probability of a camera is the product. It holds where a share PRIOR_KNOWN of the photos asked about comes from cameras that
-the bundle knows, each equally often; what is left of 1 is for all the other cameras in the world. The likelihood ratio does not
-depend on that share: it is what the evidence did to the odds of one camera against any other.
+the bundle knows, each equally often; what is left of 1 is for all the other cameras in the world. The likelihood ratio is
+what the evidence did to the odds of one camera against any other: unknown ones with that same share, the bundle's with the rest.
 """
 
 from __future__ import annotations
@@ -29,8 +32,9 @@ NAMING: tuple[Level, ...] = ("model", "family", "maker")
 """The levels at which something is named, finest first."""
 
 PRIOR_KNOWN = 0.5
-CAREFUL_RATE = 0.01
-"""In careful mode this share of the held-out photos of unknown cameras is named: half of the 2 % that other photos may reach."""
+CAREFUL_RATE = 0.0025
+"""In careful mode this share of the held-out shots of unknown cameras is named. Far less than the 2 % that it is to keep to: most of
+these shots are degraded or have few patches, and untouched photos are named more often."""
 
 FEWEST_PHOTOS = 30
 """Held-out photos below which nothing is calibrated: a probability needs something to stand on."""
@@ -49,7 +53,7 @@ class Calibration:
     half: float  # patches of which the evidence counts half
     scale: float  # of the evidence, before the softmax
     bias: float
-    weights: tuple[float, float]  # of the largest evidence and of how far it is ahead
+    weights: tuple[float, float]  # of the nearness and of how far the largest evidence is ahead
     photos: int  # held-out photos of known cameras behind it
     foreign: int  # photos of cameras that were not taught behind it
     modes: dict[Mode, dict[Level, float]]  # smallest probability that is named, by mode and level
@@ -59,9 +63,10 @@ class Calibration:
         """The largest log10 likelihood ratio that so many photos can support."""
         return math.log10(max(1, min(self.photos, self.foreign)))
 
-    def probabilities(self, evidence: Floats, n_patches: int) -> Floats:
+    def probabilities(self, evidence: Floats, n_patches: int, nearness: float | None = None) -> Floats:
         """(n_cameras,) evidence of a photo -> (n_cameras,) probabilities; their sum falls short of 1 by the unknown."""
-        chances: Floats = probabilities(self, evidence[None], np.array([n_patches]))[0]
+        near = None if nearness is None else np.array([nearness])
+        chances: Floats = probabilities(self, evidence[None], np.array([n_patches]), near)[0]
         return chances
 
     def log10_lr(self, probability: float, n_cameras: int) -> float:
@@ -77,6 +82,7 @@ class Measured:
     cameras: NDArray[np.int64]  # (n,) the camera of each, -1 where it was not taught
     n_patches: NDArray[np.int64]  # (n,)
     photos: NDArray[np.int64]  # (n,) which photo; degraded copies share the number of theirs
+    nearness: Floats | None = None  # (n,)
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -98,10 +104,10 @@ def read_calibration(document: dict[str, Any] | None) -> Calibration | None:
     return Calibration(**{**document, **numbers, **counts, "weights": (float(first), float(second)), "modes": modes})
 
 
-def probabilities(calibration: Calibration, evidence: Floats, n_patches: NDArray[np.int64]) -> Floats:
+def probabilities(calibration: Calibration, evidence: Floats, n_patches: NDArray[np.int64], nearness: Floats | None = None) -> Floats:
     """As `Calibration.probabilities` for many photos: (n, n_cameras)."""
     weighed = _weigh_down(evidence, n_patches, calibration.half)
-    known = calibration.bias + _traits(weighed) @ np.array(calibration.weights)
+    known = calibration.bias + _traits(weighed, nearness) @ np.array(calibration.weights)
     found: Floats = _softmax(calibration.scale * weighed) * np.exp(-np.logaddexp(0, -known))[:, None]  # sigmoid without overflow
     return found
 
@@ -147,7 +153,7 @@ def _fit(parts: Sequence[Measured], half: float) -> Calibration:
 
     scale = math.exp(minimize_scalar(surprise, bounds=(-3, 7), method="bounded").x)
     known = np.concatenate([measured.known for measured in parts])
-    traits = np.concatenate([_traits(own) for own in weighed])
+    traits = np.concatenate([_traits(own, part.nearness) for own, part in zip(weighed, parts, strict=True)])
     spread = traits.std(axis=0) + 1e-6  # evidence has no unit, so the regularisation must not depend on it
     detector = LogisticRegression(C=10, class_weight="balanced").fit(traits / spread, known)
     first, second = (float(weight) for weight in detector.coef_[0] / spread)
@@ -162,7 +168,7 @@ def _surprise(scaled: Floats, measured: Measured) -> float:
 
 def _loss(calibration: Calibration, measured: Measured) -> float:
     """Mean surprise at what was so, known and foreign photos counting equally."""
-    found = probabilities(calibration, measured.evidence, measured.n_patches)
+    found = probabilities(calibration, measured.evidence, measured.n_patches, measured.nearness)
     known = measured.known
     named = found[known, measured.cameras[known]]
     other = 1 - found[~known].sum(axis=1)
@@ -176,7 +182,7 @@ def _thresholds(calibration: Calibration, parts: Sequence[tuple[Measured, Groups
     if mode == "balanced":
         return dict.fromkeys(NAMING, 0.5)
     foreign = [(_of(measured, ~measured.known), groups) for measured, groups in parts]
-    found = [(probabilities(calibration, own.evidence, own.n_patches), groups) for own, groups in foreign]
+    found = [(probabilities(calibration, own.evidence, own.n_patches, own.nearness), groups) for own, groups in foreign]
     return {
         level: _rarely(np.concatenate([group_share(chances, groups[level]) for chances, groups in found]), CAREFUL_RATE)
         for level in NAMING
@@ -184,7 +190,8 @@ def _thresholds(calibration: Calibration, parts: Sequence[tuple[Measured, Groups
 
 
 def _of(measured: Measured, keep: NDArray[np.bool_]) -> Measured:
-    return Measured(measured.evidence[keep], measured.cameras[keep], measured.n_patches[keep], measured.photos[keep])
+    near = None if measured.nearness is None else measured.nearness[keep]
+    return Measured(measured.evidence[keep], measured.cameras[keep], measured.n_patches[keep], measured.photos[keep], near)
 
 
 def group_share(found: Floats, names: Sequence[str]) -> Floats:
@@ -205,10 +212,10 @@ def _weigh_down(evidence: Floats, n_patches: NDArray[np.int64], half: float) -> 
     return weighed
 
 
-def _traits(weighed: Floats) -> Floats:
-    """(n, 2): the largest evidence, and how far it is ahead of the next."""
+def _traits(weighed: Floats, nearness: Floats | None) -> Floats:
+    """(n, 2): the nearness, or the largest evidence without one, and how far the largest evidence is ahead of the next."""
     second, first = np.sort(weighed, axis=1)[:, -2:].T
-    return np.stack([first, first - second], axis=1)
+    return np.stack([first if nearness is None else nearness, first - second], axis=1)
 
 
 def _softmax(values: Floats) -> Floats:

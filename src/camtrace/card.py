@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from camtrace.bundle import Camera, Manifest
+from camtrace.calibration import Calibration
 from camtrace.types import BundleId
 
 
@@ -22,8 +23,8 @@ def built_card(manifest: Manifest) -> str:
         *_closed_set(manifest),
         *_degraded(manifest),
         *_few_shot(manifest),
-        *_modes(manifest),
-        *_probabilities(manifest),
+        *(_modes(manifest) if manifest.calibration else ["Too few photos were held out to calibrate it: it gives no probability."]),
+        *(_probabilities(manifest, manifest.calibration) if manifest.calibration else ()),
         *_comparison(manifest),
         *_limits(manifest),
         "## Camera by camera",
@@ -81,10 +82,15 @@ def _protocol(manifest: Manifest) -> Iterable[str]:
         f"and {plan['batch_made']} patches by {plan['made_cameras']} made cameras, each of which shot {plan['made_photos']} of the "
         "training scenes (the real photos, averaged 2x down in linear light), so that content cannot explain the label"
     )
+    copies = (
+        f"; then {plan['mishap_steps']} steps of {plan['mishap_real']} and {plan['mishap_made']}, half of them degraded copies"
+        if plan["mishap_steps"]
+        else ""
+    )
     yield (
-        f"Net `{plan['net']}`: {plan['steps']} steps of {plan['batch_real']} real patches{' ' + made if plan['batch_made'] else ''}; "
-        f"then {plan['mishap_steps']} steps of {plan['mishap_real']} and {plan['mishap_made']}, half of them degraded copies (resized "
-        "0.5 to 2, cropped, JPEG 60 to 98, gamma, noise, one step or two). Patches are cut on the JPEG grid found in the pixels."
+        f"Net `{plan['net']}`: {plan['steps']} steps of {plan['batch_real']} real patches{' ' + made if plan['batch_made'] else ''}"
+        f"{copies}. The classifiers on its features are taught on the photos and on degraded copies of them (resized 0.5 to 2, "
+        "cropped, JPEG 60 to 98, gamma, noise, one step or two). Patches are cut on the JPEG grid found in the pixels."
     )
 
 
@@ -135,21 +141,22 @@ def _modes(manifest: Manifest) -> Iterable[str]:
         ),
     )
     yield (
-        "Each fold judged by what the others set. `careful` is set so that 1 % of photos of unknown cameras would be named; `balanced` "
+        "Each fold judged by what the others set. `careful` is set so that 1 in 400 shots of unknown cameras (most of them "
+        "degraded) would be named; `balanced` "
         "names what is more likely than not; `guess` always names a model. For a camera it does not know, the maker can still be right."
     )
 
 
-def _probabilities(manifest: Manifest) -> Iterable[str]:
-    calibration, figures = manifest.calibration, manifest.accuracy["calibration"]
+def _probabilities(manifest: Manifest, calibration: Calibration) -> Iterable[str]:
+    figures = manifest.accuracy["calibration"]
     yield "## Probabilities and likelihood ratios"
-    if calibration is not None:
-        yield (
-            f"Calibrated on {calibration.photos} held-out photos of known cameras and {calibration.foreign} of cameras left out, each "
-            "also degraded and with fewer patches. A probability holds where half of the photos asked about come from cameras it "
-            "knows; "
-            f"a likelihood ratio does not depend on that, and is cut off at 10^{calibration.limit:.1f}."
-        )
+    yield (
+        f"Calibrated on {calibration.photos} held-out photos of known cameras and {calibration.foreign} of cameras left out, each "
+        "also degraded and with fewer patches. A probability holds where half of the photos asked about come from cameras it "
+        "knows; "
+        "a likelihood ratio is of this camera against any other, known or not, and is cut off at "
+        f"10^{calibration.limit:.1f}."
+    )
     yield _table(
         ["photos", "expected calibration error", "Cllr", "known against unknown, AUROC", "unknown let through at 95 % of known"],
         ([state, *(f"{row[what]:.3f}" for what in ("ece", "cllr", "auroc", "fpr_at_95_tpr"))] for state, row in figures.items()),

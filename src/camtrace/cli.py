@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO, TypeVar, cast
 import typer
 
 from camtrace.cli_device import app as device_app
+from camtrace.cli_localize import localize
 from camtrace.cli_parts import counting, expand, is_folder, open_all, progress
 from camtrace.types import CamtraceError, VotingWay
 
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 
 app.add_typer(device_app, name="device")
+app.command()(localize)
 
 Judged = TypeVar("Judged", "Verdict", "Crosscheck")
 

@@ -14,7 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from camtrace.types import References
+
 COMPARISON = "comparison_"
+NEARNESS = "nearness_"
 """How the names of its tensors begin."""
 
 _SHRINKAGE = 0.1  # of the variance within cameras, towards the same in all directions: photos are few, dimensions many
@@ -102,6 +105,29 @@ def raw_ratios(comparison: Comparison, first: Floats, second: Floats) -> Floats:
     return ratios
 
 
+def centres_of(references: References, n_cameras: int) -> Floats:
+    """(n_cameras, dimension): mean features of each camera's untouched photos, photos counting the same; NaN where there are none."""
+    untouched = references if references.copies is None else references.of(references.copies == 0)
+    photos, first, index = np.unique(untouched.photos, return_index=True, return_inverse=True)
+    means = np.zeros((len(photos), untouched.features.shape[1]))
+    np.add.at(means, index, untouched.features)
+    means /= np.bincount(index)[:, None]
+    cameras = untouched.cameras[first]
+    sums = np.zeros((n_cameras, means.shape[1]))
+    np.add.at(sums, cameras, means)
+    counts = np.bincount(cameras, minlength=n_cameras)[:, None]
+    centres: Floats = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return centres
+
+
+def nearness(comparison: Comparison, centres: Floats, features: NDArray[np.float32], *, without: int | None = None) -> float:
+    """The largest raw ratio between a photo, by the features (n, dimension) of its patches, and the centres of the cameras."""
+    ratios = raw_ratios(comparison, mean_features(features)[None], centres)[0]
+    if without is not None:
+        ratios[without] = np.nan
+    return float(np.nanmax(ratios))
+
+
 def pairs_of(cameras: NDArray[np.int64], photos: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """All pairs of different photos: indices (2, n) into the arrays, and (n,) 1 where the camera is the same, else 0.
 
@@ -132,18 +158,16 @@ def calibrate(comparison: Comparison, ratios: Floats, same: NDArray[np.int64], *
     return replace(comparison, slope=slope, offset=offset, photos=photos, cameras=cameras)
 
 
-def to_tensors(comparison: Comparison) -> dict[str, NDArray[np.float32]]:
-    """As a safetensors file has it."""
+def to_tensors(comparison: Comparison, prefix: str = COMPARISON) -> dict[str, NDArray[np.float32]]:
+    """As a safetensors file has it, every name begun with `prefix`."""
     line = np.array([comparison.slope, comparison.offset, comparison.photos, comparison.cameras])
     parts = {"mean": comparison.mean, "directions": comparison.directions, "between": comparison.between, "line": line}
     # in the order of C: safetensors writes memory as it lies, and a transposed matrix would come back as another one
-    return {COMPARISON + name: np.ascontiguousarray(value, np.float32) for name, value in parts.items()}
+    return {prefix + name: np.ascontiguousarray(value, np.float32) for name, value in parts.items()}
 
 
-def from_tensors(tensors: dict[str, NDArray[np.float32]]) -> Comparison:
+def from_tensors(tensors: dict[str, NDArray[np.float32]], prefix: str = COMPARISON) -> Comparison:
     """The reverse of `to_tensors`; KeyError where a part is missing."""
-    mean, directions, between, line = (
-        tensors[COMPARISON + name].astype(np.float64) for name in ("mean", "directions", "between", "line")
-    )
+    mean, directions, between, line = (tensors[prefix + name].astype(np.float64) for name in ("mean", "directions", "between", "line"))
     slope, offset, photos, cameras = line.tolist()
     return Comparison(mean, directions, between, slope, offset, int(photos), int(cameras))

@@ -1,6 +1,7 @@
 """Teach a bundle new cameras from a folder of reference photos (Bondi et al. 2017, section III-B).
 
-The network stays as it is; only the SVMs are fitted anew, on its features of the reference photos. A few photos a camera do.
+The network stays as it is; only the classifiers are fitted anew, on its features of the reference photos (and of degraded copies of
+them, where the bundle's head has experts). A few photos a camera do.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def enroll(
     names += [name for name in taught if name not in names]
     references = _join(base, joined, taught, names)
     gate = base.gate() if base.manifest.head == "experts" else None
-    fit = fit_duel_head(references, len(names)) if gate is None else fit_expert_head(references, len(names), gate)
+    fit = fit_duel_head(references, len(names)) if gate is None else fit_expert_head(references, len(names), gate, base.neighbours())
     manifest = _manifest(base, target.name, old, taught, names, fit)
     warnings = tuple(_warn(taught, manifest))
     write_bundle(
@@ -87,6 +88,7 @@ def enroll(
         references=references,
         gate=gate,
         comparison=base.comparison(),
+        neighbours=base.neighbours(),
         card=enrolled_card(manifest, base.id, warnings),
         force=force,
     )

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from camtrace.types import References, Votes
 
 UNTOUCHED, DEGRADED = 0, 1
-C = 0.1
+C = 1.0
 TOGETHER = 4
 _ITERATIONS = 150
 _WHOLE_PHOTO = 1 << 30

@@ -15,8 +15,8 @@ from camtrace.bundle import Bundle, load_bundle
 from camtrace.claim import agrees
 from camtrace.history import cut_patches, examine
 from camtrace.photo import Source, describe, read_photo
-from camtrace.types import UNKNOWN, Claim, Mode, Photo, PhotoError, Verdict, VotingWay
-from camtrace.vote import decide
+from camtrace.types import UNKNOWN, Claim, Mode, Photo, PhotoError, Verdict, Votes, VotingWay
+from camtrace.vote import Decision, decide
 
 BundleLike = Bundle | str | os.PathLike[str] | None
 
@@ -69,9 +69,7 @@ def identify(
         return _not_judged(error, photo, name or describe(source), bundle)
     features = bundle.extract(chosen)
     votes = bundle.cast_votes(features)
-    way = vote or manifest.vote
-    calibration = manifest.calibration if way == manifest.vote else None
-    decision = decide(votes, manifest.groups, way=way, threshold=manifest.thresholds[way], mode=mode, calibration=calibration)
+    decision = _decide(bundle, votes, vote or manifest.vote, mode, bundle.nearness(features))
     named = manifest.called(decision.answer, decision.answer_level)
     return Verdict(
         source=photo.source,
@@ -88,6 +86,14 @@ def identify(
         claim_agrees=agrees(photo.claim, decision.answer, level=decision.answer_level, cameras=named),
         bundle=bundle.id,
     )
+
+
+def _decide(bundle: Bundle, votes: Votes, way: VotingWay, mode: Mode, nearness: float | None) -> Decision:
+    """The decision by what the bundle knows of itself; only its own way of voting is calibrated."""
+    manifest = bundle.manifest
+    calibration = manifest.calibration if way == manifest.vote else None
+    threshold = manifest.thresholds[way]
+    return decide(votes, manifest.groups, way=way, threshold=threshold, mode=mode, calibration=calibration, nearness=nearness)
 
 
 def identify_many(

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from camtrace.calibration import Measured
 from camtrace.classify import C_GRID, fit_duels, head_onnx, run_duels
-from camtrace.experts import TOGETHER, Gate, experts_onnx, fit_experts, run_experts
+from camtrace.comparison import Comparison, centres_of, nearness
+from camtrace.experts import TOGETHER, C, Gate, experts_onnx, fit_experts, run_experts
 from camtrace.types import References, Votes, VotingWay
 from camtrace.vote import WAYS, weigh
 
@@ -39,7 +40,7 @@ class Fit:
 
     head: bytes
     held_out: HeldOut
-    regularisation: float | None = None  # C of the SVMs
+    regularisation: float  # C of the SVMs or regressions
 
 
 @dataclass(frozen=True)
@@ -83,17 +84,19 @@ def fit_duel_head(references: References, n_cameras: int, *, grid: Sequence[floa
     return Fit(head_onnx(duels), tried[best], grid[best])
 
 
-def fit_expert_head(references: References, n_cameras: int, gate: Gate) -> Fit:
+def fit_expert_head(references: References, n_cameras: int, gate: Gate, comparison: Comparison | None = None) -> Fit:
     """Experts behind a gate; the references are means of patches, as `camtrace.experts.join` makes them."""
 
     def teach(taught: References) -> Voter:
         return partial(run_experts, fit_experts(taught, n_cameras, gate))
 
     head = experts_onnx(fit_experts(references, n_cameras, gate))
-    return Fit(head, cross_validate(references, n_cameras, teach, patches_a_row=TOGETHER))
+    return Fit(head, cross_validate(references, n_cameras, teach, patches_a_row=TOGETHER, comparison=comparison), C)
 
 
-def cross_validate(references: References, n_cameras: int, teach: Teach, *, patches_a_row: int = 1) -> HeldOut:
+def cross_validate(
+    references: References, n_cameras: int, teach: Teach, *, patches_a_row: int = 1, comparison: Comparison | None = None
+) -> HeldOut:
     """Judge every photo by a head that was fitted without it, once as it is and once with its own camera unknown.
 
     The only photo of a camera cannot be left out; it is taught and not judged. Degraded copies go where their photo goes.
@@ -106,14 +109,25 @@ def cross_validate(references: References, n_cameras: int, teach: Teach, *, patc
     copies = np.zeros_like(references.photos) if references.copies is None else references.copies
     shots: list[_Shot] = []
     for fold in np.unique(folds):
-        voter = teach(references.of(np.isin(references.photos, np.concatenate([always, photos[folds != fold]]))))
+        taught = references.of(np.isin(references.photos, np.concatenate([always, photos[folds != fold]])))
+        voter, near = teach(taught), _nearness(comparison, taught, n_cameras)
         for photo, camera in zip(photos[folds == fold], cameras[folds == fold], strict=True):
             own = references.photos == photo
             for copy in np.unique(copies[own]):
                 features = references.features[own & (copies == copy)]
                 stranger = voter(features, without=int(camera)) if n_cameras > 2 else None
-                shots.append(_Shot(int(photo), int(camera), int(copy), len(features) * patches_a_row, voter(features), stranger))
+                rows = len(features) * patches_a_row
+                nearby = near(features, None), near(features, int(camera))
+                shots.append(_Shot(int(photo), int(camera), int(copy), rows, voter(features), stranger, *nearby))
     return _held_out(shots, n_cameras)
+
+
+def _nearness(comparison: Comparison | None, taught: References, n_cameras: int) -> Callable[[NDArray[np.float32], int | None], float]:
+    """What tells how near the features of a photo are to the nearest camera, on demand with one left out."""
+    if comparison is None or n_cameras < 3:
+        return lambda _features, _without: float("nan")
+    centres = centres_of(taught, n_cameras)
+    return lambda features, without: nearness(comparison, centres, features, without=without)
 
 
 @dataclass(frozen=True)
@@ -124,17 +138,21 @@ class _Shot:
     n_patches: int
     known: Votes
     stranger: Votes | None
+    near: float  # to the nearest camera; NaN without a comparison
+    near_others: float
 
 
 def _held_out(shots: Sequence[_Shot], n_cameras: int) -> HeldOut:
     untouched = [shot for shot in shots if shot.copy == 0]
     strangers = [shot for shot in shots if shot.stranger is not None]
     evidence = [weigh(shot.known, "summed") for shot in shots] + [weigh(shot.stranger, "summed") for shot in strangers if shot.stranger]
+    near = np.array([shot.near for shot in shots] + [shot.near_others for shot in strangers], np.float64)
     measured = Measured(
         np.array(evidence).reshape(-1, n_cameras),
         np.array([shot.camera for shot in shots] + [-1] * len(strangers), np.int64),
         np.array([shot.n_patches for shot in (*shots, *strangers)], np.int64),
         np.array([shot.photo for shot in (*shots, *strangers)], np.int64),
+        None if np.isnan(near).any() else near,
     )
     return HeldOut(
         np.array([shot.camera for shot in untouched], np.int64),

@@ -40,6 +40,7 @@ def decide(
     threshold: float,
     mode: Mode = "balanced",
     calibration: Calibration | None = None,
+    nearness: float | None = None,
 ) -> Decision:
     """Rank the cameras and say what the evidence carries: a model, its family, its maker, or unknown.
 
@@ -59,7 +60,7 @@ def decide(
         reason += f"{'at or above' if evidence[best] >= threshold else 'below'} the {threshold:.3f} needed to name a camera"
         ranking = tuple(Ranked(cameras[index], None, int(counts[index])) for index in order)
         return Decision(answer, level, cameras[best], reason, ranking)
-    chances = calibration.probabilities(evidence, len(votes.labels))
+    chances = calibration.probabilities(evidence, len(votes.labels), nearness)
     answer, level, why = _name(chances, best, groups, calibration.modes[mode], mode)
     return Decision(
         answer,

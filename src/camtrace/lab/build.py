@@ -24,7 +24,7 @@ from camtrace.lab import evaluate
 from camtrace.lab.comparing import fit_line
 from camtrace.lab.datasets import Record, read_dataset
 from camtrace.lab.export import export_onnx
-from camtrace.lab.folds import STATES, Fold, both, compare_by, teach_head
+from camtrace.lab.folds import STATES, Fold, both, compare_by, near_by, teach_head
 from camtrace.lab.folds import measure as ask_fold
 from camtrace.lab.methods import METHODS, Features
 from camtrace.lab.plan import keep_plan
@@ -61,7 +61,7 @@ class Plan:
     made_cameras: int = 500
     made_photos: int = 100  # per made camera
     copies: int = 10  # degraded copies of each real photo
-    mishap_steps: int = 3000  # after `steps` on untouched photos: on those and their copies, half and half
+    mishap_steps: int = 0  # after `steps` on untouched photos: on those and their copies, half and half
     folds: int = 2
     left_out: int = 10  # cameras left out of a fold
     seed: int = 0
@@ -107,6 +107,7 @@ def build(data: Path, out: Path, work: Path, plan: Plan, *, name: str, version: 
         references=join(_thin(references)),
         gate=head.experts.gate,
         comparison=fit_line(compare_by(references), folds),
+        neighbours=near_by(references),
         card=built_card(manifest),
         figures=draw_calibration(folds, groups),
         force=force,
@@ -167,6 +168,8 @@ def fit_net(material: Material, folder: Path, plan: Plan, *, photos: Sequence[in
     net, _ = fit_features(
         folder / "untouched", first, untouched, config=_config(untouched, photos), schedule=Schedule(plan.steps, plan.seed)
     )
+    if not plan.mishap_steps:
+        return net
     second = replace(first, recipe=MISHAPS)
     copied = _sources(material, photos, plan.mishap_real, plan.mishap_made if plan.batch_made else 0, copies=True)
     schedule = Schedule(plan.mishap_steps, plan.seed)

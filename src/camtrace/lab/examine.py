@@ -16,7 +16,7 @@ from camtrace.bundle import Bundle
 from camtrace.identification import identify_many
 from camtrace.lab.datasets import Record
 from camtrace.lab.evaluate import interval
-from camtrace.types import UNKNOWN, Verdict
+from camtrace.types import UNKNOWN, Level, Verdict
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,11 @@ class Examination:
     verdicts: tuple[Verdict, ...]
     cameras: tuple[str, ...]  # the true camera of each
     known: frozenset[str]  # cameras of the bundle
+    called: Callable[[str, Level], tuple[str, ...]]  # the cameras that an answer at a level stands for
+
+    def covers(self, verdict: Verdict, camera: str) -> bool:
+        """Whether the answer is this camera, its family or its maker."""
+        return camera in self.called(verdict.answer, verdict.answer_level)
 
     def figures(self) -> dict[str, Any]:
         """Shares with their 95 % intervals over photos, counts per camera, and the confusion counts."""
@@ -42,8 +47,9 @@ class Examination:
             "best camera right": interval(np.array([v.best == c for v, c in inside])),
             "patches right": interval(np.array([_votes_for(v, c) / v.n_patches for v, c in inside])),
             "known cameras answered unknown": interval(np.array([v.answer == UNKNOWN for v, _ in inside])),
-            "known cameras named wrongly": interval(np.array([v.answer not in (UNKNOWN, c) for v, c in inside])),
-            "unknown cameras named": interval(np.array([v.answer != UNKNOWN for v, _ in outside])),
+            "known cameras answered wrongly": interval(np.array([v.answer != UNKNOWN and not self.covers(v, c) for v, c in inside])),
+            "unknown cameras named": interval(np.array([v.answer_level in ("model", "family") for v, _ in outside])),
+            "unknown cameras given to a maker": interval(np.array([v.answer_level == "maker" for v, _ in outside])),
             "cameras": per_camera,
             "confusion": [[c, best, count] for (c, best), count in sorted(Counter((c, v.best or "") for v, c in inside).items())],
         }
@@ -55,7 +61,8 @@ def examine(records: Sequence[Record], bundle: Bundle, *, on_photo: Callable[[Ve
     for verdict in identify_many([record.path for record in records], bundle=bundle):
         verdicts.append(verdict)
         on_photo(verdict)
-    return Examination(tuple(verdicts), tuple(record.camera for record in records), frozenset(bundle.manifest.labels))
+    manifest = bundle.manifest
+    return Examination(tuple(verdicts), tuple(record.camera for record in records), frozenset(manifest.labels), manifest.called)
 
 
 def to_text(figures: dict[str, Any]) -> str:

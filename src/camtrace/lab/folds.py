@@ -7,13 +7,13 @@ and their random copies, so that no degradation that is asked about was tuned fo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from camtrace.calibration import Measured
-from camtrace.comparison import Comparison, fit_comparison, pairs_of, raw_ratios
+from camtrace.comparison import Comparison, centres_of, fit_comparison, nearness, pairs_of, raw_ratios
 from camtrace.experts import Experts, Gate, fit_experts, fit_gate, join, run_experts
 from camtrace.lab.evaluate import draw_few, of_photos
 from camtrace.types import References
@@ -40,6 +40,7 @@ class Answers:
     majority: NDArray[np.int64]  # (n,) the camera most patches vote for
     patches_right: NDArray[np.float64]  # (n,) share
     n_patches: NDArray[np.int64]  # (n,)
+    nearness: NDArray[np.float64]  # (n,) NaN where the head cannot compare
 
     @property
     def best(self) -> NDArray[np.int64]:
@@ -77,6 +78,7 @@ class Fold:
             np.concatenate([answer.cameras for answer in answers]),
             np.concatenate([answer.n_patches for answer in answers]),
             np.concatenate([answer.photos for answer in answers]),
+            np.concatenate([answer.nearness for answer in answers]),
         )
 
 
@@ -86,6 +88,8 @@ class Head:
 
     experts: Experts
     cameras: NDArray[np.int64]  # (n_labels,) the camera of each label
+    neighbours: Comparison | None = None
+    centres: NDArray[np.float64] | None = None  # (n_labels, dimension)
 
 
 def teach_head(references: References, *, gate: Gate | None = None) -> Head:
@@ -96,13 +100,20 @@ def teach_head(references: References, *, gate: Gate | None = None) -> Head:
     return Head(fit_experts(joined, len(cameras), gate), cameras)
 
 
+def comparing(head: Head, references: References) -> Head:
+    """The head, with what tells how near a photo is to the cameras that these references taught it."""
+    labels = np.searchsorted(head.cameras, references.cameras)
+    centres = centres_of(References(references.features, labels, references.photos, references.copies), len(head.cameras))
+    return replace(head, neighbours=near_by(references), centres=centres)
+
+
 def measure(
     native: References, copies: References, states: Mapping[str, References], *, train: Sequence[int], test: Sequence[int],
     left_out: Sequence[int], seed: int,
 ) -> Fold:  # fmt: skip
     """Teach on the photos `train` and ask about the others; all references are numbered alike."""
     taught = both(of_photos(native, train), of_photos(copies, train))
-    head = teach_head(taught)
+    head = comparing(teach_head(taught), taught)
     asked = {NATIVE: native, **states}
     tested = {state: ask(head, of_photos(references, test)) for state, references in asked.items()}
     foreign = {state: ask(head, of_photos(references, left_out)) for state, references in asked.items()}
@@ -140,7 +151,14 @@ def ask(head: Head, references: References, *, count: int | None = None) -> Answ
         np.array([weigh(vote, "majority").argmax() for vote in votes]),
         np.array([(vote.labels == camera).mean() for vote, camera in zip(votes, cameras, strict=True)]),
         np.array([len(own) for own in features]),
+        np.array([_nearness(head, own) for own in features]),
     )
+
+
+def _nearness(head: Head, features: NDArray[np.float32]) -> float:
+    if head.neighbours is None or head.centres is None:
+        return float("nan")
+    return nearness(head.neighbours, head.centres, features)
 
 
 def few_shot(native: References, copies: References, gate: Gate, *, photos_each: int, seed: int) -> NDArray[np.float64]:
@@ -160,6 +178,12 @@ def compare_by(references: References) -> Comparison:
     """How photos are compared, from the patches of photos and their copies."""
     means, cameras, _ = photo_means(references)
     return fit_comparison(means, cameras)
+
+
+def near_by(references: References) -> Comparison:
+    """How a photo is compared with the cameras, from untouched photos, which tell best who does not belong."""
+    assert references.copies is not None
+    return compare_by(references.of(references.copies == 0))
 
 
 def photo_means(references: References) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:

@@ -17,8 +17,10 @@ _COLOURS = {NATIVE: "#0072b2", _DEGRADED: "#d55e00"}  # told apart by colour-bli
 
 
 def draw_calibration(folds: Sequence[Fold], groups: Groups) -> dict[str, bytes]:
-    """The reliability and the Tippett plot as SVG, by file name; photos as they are and degraded ones apart."""
+    """The reliability and the Tippett plot as SVG, by file name, native and degraded photos apart; none without a calibration."""
     calibrations = calibrate_by_others(folds, groups)
+    if not calibrations:
+        return {}
     judged = {NATIVE: [judge(folds, calibrations, NATIVE)], _DEGRADED: [judge(folds, calibrations, state) for state in STATES]}
     return {RELIABILITY: _draw_reliability(judged), TIPPETT: _draw_tippett(judged)}
 

@@ -68,11 +68,9 @@ def family_name(members: Sequence[str]) -> str:
     return f"{maker} {', '.join(models[:-1])} or {models[-1]}"
 
 
-def calibrate_folds(folds: Sequence[Fold], groups: Groups) -> Calibration:
-    """One calibration from the answers of some folds."""
-    calibration = fit_together([(fold.measured(), _some(groups, fold.known)) for fold in folds])
-    assert calibration is not None, "a fold asks many photos"
-    return calibration
+def calibrate_folds(folds: Sequence[Fold], groups: Groups) -> Calibration | None:
+    """One calibration from the answers of some folds; None where they asked too few photos."""
+    return fit_together([(fold.measured(), _some(groups, fold.known)) for fold in folds])
 
 
 def summarise(records: Sequence[Record], names: Sequence[str], folds: Sequence[Fold], groups: Groups) -> dict[str, Any]:
@@ -84,7 +82,7 @@ def summarise(records: Sequence[Record], names: Sequence[str], folds: Sequence[F
     majority = _once_a_photo(folds, NATIVE, [fold.tested[NATIVE].majority == fold.tested[NATIVE].cameras for fold in folds])
     maker = _once_a_photo(folds, NATIVE, [_same_maker(fold, groups) for fold in folds])
     calibrations = calibrate_by_others(folds, groups)
-    judged = {state: judge(folds, calibrations, state) for state in (NATIVE, *STATES)}
+    judged = {state: judge(folds, calibrations, state) for state in (NATIVE, *STATES) if calibrations}
     return {
         "tested": len(photos),
         "foreign": sum(len(fold.foreign[NATIVE].photos) for fold in folds),
@@ -102,7 +100,7 @@ def summarise(records: Sequence[Record], names: Sequence[str], folds: Sequence[F
         "degraded": {state: _degraded(folds, state, native) for state in STATES},
         "few_shot": {str(n): interval(np.concatenate([fold.few_shot[n] for fold in folds])) for n in folds[0].few_shot},
         "calibration": {state: reliability(answers) for state, answers in judged.items()},
-        "modes": {mode: _modes(folds, groups, calibrations, mode) for mode in MODES},
+        "modes": {mode: _modes(folds, groups, calibrations, mode) for mode in MODES if calibrations},
         "comparison": judge_pairs(folds),
         "confusions": _confusions(names, folds),
         "cameras": {names[camera]: _accuracy(native, cameras == camera) for camera in np.unique(cameras)},
@@ -114,8 +112,10 @@ def _accuracy(right: Floats, own: NDArray[np.bool_]) -> list[Any]:
 
 
 def calibrate_by_others(folds: Sequence[Fold], groups: Groups) -> list[Calibration]:
-    """For each fold the calibration that the others give; its own where there is just one."""
-    return [calibrate_folds([*folds[:number], *folds[number + 1 :]] or folds, groups) for number in range(len(folds))]
+    """For each fold the calibration that the others give, its own where there is just one; nothing where one cannot be calibrated."""
+    found = [calibrate_folds([*folds[:number], *folds[number + 1 :]] or folds, groups) for number in range(len(folds))]
+    calibrations = [calibration for calibration in found if calibration is not None]
+    return calibrations if len(calibrations) == len(folds) else []
 
 
 def judge(folds: Sequence[Fold], calibrations: Sequence[Calibration], state: str) -> Judged:
@@ -126,7 +126,7 @@ def judge(folds: Sequence[Fold], calibrations: Sequence[Calibration], state: str
 
 def _judge(calibration: Calibration, tested: Answers, foreign: Answers) -> tuple[Any, ...]:
     answers = [tested, foreign]
-    found = np.concatenate([probabilities(calibration, answer.evidence, answer.n_patches) for answer in answers])
+    found = np.concatenate([probabilities(calibration, each.evidence, each.n_patches, each.nearness) for each in answers])
     truth = np.concatenate([answer.cameras for answer in answers])
     ratios = np.clip(likelihood_ratios(found, found.shape[1]), -calibration.limit, calibration.limit)
     own = truth[:, None] == np.arange(found.shape[1])[None]
@@ -186,7 +186,7 @@ def _modes(folds: Sequence[Fold], groups: Groups, calibrations: Sequence[Calibra
 
 def _levels(calibration: Calibration, answers: Answers, groups: Groups, mode: Mode) -> NDArray[np.str_]:
     """(n,) "model right", "family wrong", "unknown" and so on."""
-    found = probabilities(calibration, answers.evidence, answers.n_patches)
+    found = probabilities(calibration, answers.evidence, answers.n_patches, answers.nearness)
     said = np.full(len(found), "unknown", "<U16")
     for level in reversed(NAMING):
         names = np.array(groups[level])

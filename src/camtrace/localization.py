@@ -1,0 +1,309 @@
+"""Where in a photo does something come from another camera or another processing history (METHOD section 7).
+
+The features of overlapping blocks are clustered in two (`camtrace.blocks`); how far the clusters lie apart is the photo's score. It
+alarms where the score reaches a threshold that was measured on genuine photos (localization.json), and only then are there
+regions: what lies nearer to the foreign cluster than to the dominant one. Below the threshold nothing is claimed, nor is it said
+that the photo is genuine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camtrace.blocks import CELL, Blocks, Flags, Floats, OnStep, Split, choose_stride, gather, ignore, paint, split_blocks
+from camtrace.bundle import Bundle
+from camtrace.grids import Grids, read_grids
+from camtrace.history import Grid, History, examine, origin_of
+from camtrace.identification import BundleLike, ready
+from camtrace.photo import Source, describe, read_photo
+from camtrace.regions import box_of, find_areas, outline_of
+from camtrace.types import BundleId, CamtraceError, Photo, PhotoError, Status
+
+SCHEMA_VERSION = 1
+CALIBRATION = "localization.json"
+FEWEST_BLOCKS = 40
+"""With fewer informative blocks nothing is said: no centre can be told from another."""
+SMALLEST_REGION = 16
+"""In cells: one block."""
+
+MAPS = {
+    "consistency": "how much nearer each place lies to the foreign cluster of blocks than to the dominant one; no camera need be known",
+    "cameras": "the known camera that each place is closest to, right or wrong: it may be none of them",
+    "jpeg_grid": "where the JPEG grid is another one than in most of the photo; it takes no part in the alarm",
+}
+"""The maps there are, and what each says."""
+
+_NOT_IN_JSON = frozenset({"cells", "labels", "moved", "foreign", "cameras", "origin"})
+_MOVED = 0.3  # windows that lie half outside count as well: of 20 pasted squares the least had 0.44, the 40 genuine photos 0.0
+_SMOOTHED_UP_TO = 32  # above this stride neighbours no longer overlap by half
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What `python -m camtrace.lab.splicing` measured; see docs/localize.md."""
+
+    threshold: float  # of the score
+    genuine: int  # photos that it was set on
+    alarms: int  # of these
+    largest_side: int  # of these, in pixels
+    bundles: list[list[str]]  # name and version of those that it was set with
+    slope: float | None  # of the log-odds that a cell is foreign, along its excess; None: not fitted
+    offset: float | None
+
+    def probability(self, excess: Floats) -> float | None:
+        """Mean probability of cells to be foreign; None until it is fitted."""
+        if self.slope is None or self.offset is None:
+            return None
+        return float(np.exp(-np.logaddexp(0, -(self.slope * excess.astype(np.float64) + self.offset))).mean())
+
+
+@dataclass(frozen=True)
+class Region:
+    """One connected foreign area."""
+
+    box: tuple[int, int, int, int]  # left, top, right, bottom in pixels, the last two just outside
+    polygon: tuple[tuple[int, int], ...]  # its outer outline, (x, y), clockwise, without holes
+    area: int  # pixels
+    score: float
+    probability: float | None  # of its blocks to be foreign, on average; None until that is calibrated
+    camera: str | None  # the known camera that it is closest to, right or wrong; None where that is the one of the rest
+    reason: str
+
+
+@dataclass(frozen=True)
+class Localization:
+    """The result for one photo. Arrays are None where the photo could not be judged.
+
+    `cells` and `labels` hold one value for each CELL x CELL pixels from `origin` on.
+    """
+
+    source: str
+    sha256: str | None
+    status: Status
+    reason: str
+    alarm: bool
+    score: float | None
+    threshold: float | None
+    bundle: BundleId
+    regions: tuple[Region, ...] = ()
+    maps: dict[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None  # width and height
+    stride: int | None = None
+    origin: tuple[int, int] = (0, 0)  # row and column of the first cell
+    cells: Floats | None = field(default=None, repr=False)  # (r, c) excess, NaN = no data
+    labels: NDArray[np.int64] | None = field(default=None, repr=False)  # (r, c) known camera, -1 = no data
+    moved: Floats | None = field(default=None, repr=False)  # (r, c) share of windows over it with another JPEG grid, NaN = no data
+    foreign: Flags | None = field(default=None, repr=False)  # (r, c) within a region
+    cameras: tuple[str, ...] = ()
+
+    def heat(self) -> Floats:
+        """The consistency map (height, width): larger = more foreign, 0 = half way, NaN = no data."""
+        return self._spread(self._judged(self.cells), np.float32(np.nan))
+
+    def mask(self) -> NDArray[np.uint8]:
+        """(height, width): 255 within a region, else 0; all 0 where the photo does not alarm."""
+        return self._spread(np.where(self._judged(self.foreign), 255, 0).astype(np.uint8), np.uint8(0))
+
+    def camera_map(self) -> NDArray[np.int64]:
+        """(height, width): index into `cameras` of the closest known camera, -1 = no data."""
+        return self._spread(self._judged(self.labels), np.int64(-1))
+
+    def grid_map(self) -> Floats:
+        """(height, width): 0 = the JPEG grid of most of the photo .. 1 = another one, NaN = no data."""
+        return self._spread(self._judged(self.moved), np.float32(np.nan))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain JSON values, without the arrays."""
+        plain = replace(self, cells=None, labels=None, moved=None, foreign=None)
+        values = {name: value for name, value in asdict(plain).items() if name not in _NOT_IN_JSON}
+        document: dict[str, Any] = json.loads(json.dumps({"schema_version": SCHEMA_VERSION, **values}))
+        return document
+
+    def _judged(self, part: NDArray[Any] | None) -> NDArray[Any]:
+        if part is None:
+            raise CamtraceError(f"{self.source}: there is no map: {self.reason}")
+        return part
+
+    def _spread(self, cells: NDArray[Any], empty: np.generic) -> NDArray[Any]:
+        """Cells (r, c) -> pixels (height, width)."""
+        assert self.size is not None
+        width, height = self.size
+        whole = np.full((height, width), empty)
+        down, across = (CELL * count for count in cells.shape)
+        row, column = self.origin
+        lines = np.repeat(cells, CELL, axis=1)
+        for offset in range(CELL):  # not both ways at once, which would take the memory of a second map
+            whole[row + offset : row + down : CELL, column : column + across] = lines
+        return whole
+
+
+def localize(
+    source: Source, *, bundle: BundleLike = None, stride: int | None = None, name: str | None = None, on_step: OnStep = ignore
+) -> Localization:
+    """Say where a photo does not fit itself.
+
+    Parameters
+    ----------
+    source
+        Path, bytes of a file, or binary stream.
+    bundle
+        A loaded bundle or its folder; the one that ships with camtrace if not given.
+    stride
+        Pixels from block to block, one of STRIDES; by the photo's size if not given. The threshold was measured at 16.
+    name
+        What to call the photo in the result; its path by default.
+    on_step
+        Called after each row of blocks.
+
+    Returns
+    -------
+    Localization
+        Always: a photo that cannot be judged is reported in `status` and `reason`, not raised.
+    """
+    bundle = ready(bundle)
+    photo = None
+    try:
+        photo = read_photo(source, name=name)
+        return locate(photo, bundle=bundle, stride=stride, on_step=on_step)
+    except PhotoError as error:
+        sha256 = photo.sha256 if photo else error.sha256
+        source_name = name or describe(source)
+        return Localization(source_name, sha256, error.status, str(error), False, None, None, bundle.id)
+
+
+def locate(photo: Photo, *, bundle: Bundle, stride: int | None = None, on_step: OnStep = ignore) -> Localization:
+    """The same for a photo that was read; raises PhotoError where it is too small or too few of its blocks carry evidence."""
+    size = bundle.manifest.patch_size
+    grids = read_grids(photo.pixels)
+    history = _without_local_grid(examine(photo), grids)
+    origin = origin_of(photo.pixels, history.grid, size=size)
+    stride = stride or choose_stride(photo.pixels.shape[:2], size=size)
+    blocks = gather(photo, bundle, origin=origin, stride=stride, on_step=on_step)
+    count = int(blocks.usable.sum())
+    if count < FEWEST_BLOCKS:
+        raise PhotoError(
+            f"{photo.source}: {count} of {blocks.usable.size} blocks carry evidence, expected at least {FEWEST_BLOCKS}; "
+            "the others are saturated, flat or dark",
+            status="no_usable_patches",
+        )
+    split = split_blocks(blocks, smooth=stride <= _SMOOTHED_UP_TO)
+    return _conclude(photo, bundle, blocks, split=split, grids=grids, stride=stride, remarks=history.words())
+
+
+def _without_local_grid(history: History, grids: Grids) -> History:
+    """The history with the grid of most of the photo: the one found first may be that of a pasted part."""
+    if history.grid is None or not grids.found:
+        return history
+    row, column = grids.origin
+    return replace(history, grid=Grid(row, column, history.grid.certainty), cropped=(row, column) != (0, 0))
+
+
+def _conclude(
+    photo: Photo, bundle: Bundle, blocks: Blocks, *, split: Split, grids: Grids, stride: int, remarks: tuple[str, ...]
+) -> Localization:
+    measured = read_measured()
+    cells = paint(blocks, split.excess)
+    areas = find_areas(np.nan_to_num(cells, nan=-1) > 0, smallest=SMALLEST_REGION)
+    alarm = bool(areas) and split.separation >= measured.threshold
+    areas = areas if alarm else []
+    foreign = np.any([np.zeros(cells.shape, bool), *areas], axis=0)
+    labels, scores = name_cells(bundle, blocks)
+    names, origin = bundle.manifest.labels, (int(blocks.rows[0]), int(blocks.columns[0]))
+    rest = _closest(scores, ~foreign, names)
+    moved = grids.to_cells(cells.shape, cell=CELL, origin=origin)
+    regions = [
+        _describe(area, cells, moved, origin=origin, camera=_closest(scores, area, names), rest=rest, measured=measured)
+        for area in areas
+    ]
+    found = f"{len(regions)} area(s) do not fit the rest" if alarm else "nothing is claimed"
+    return Localization(
+        source=photo.source,
+        sha256=photo.sha256,
+        status="ok",
+        reason=f"two clusters of its blocks lie {split.separation:.2f} apart, {measured.threshold:.2f} is asked for: {found}",
+        alarm=alarm,
+        score=split.separation,
+        threshold=measured.threshold,
+        bundle=bundle.id,
+        regions=tuple(sorted(regions, key=lambda region: -region.score)),
+        maps=dict(MAPS),
+        remarks=(*remarks, *_warn(photo, bundle, cells, grids, measured)),
+        size=photo.size,
+        stride=stride,
+        origin=origin,
+        cells=cells,
+        labels=labels,
+        moved=moved,
+        foreign=foreign,
+        cameras=names,
+    )
+
+
+def _warn(photo: Photo, bundle: Bundle, cells: Floats, grids: Grids, measured: Measured) -> Iterator[str]:
+    if grids.others:
+        yield (
+            f"{grids.others} of {int(np.isfinite(grids.foreign).sum())} windows have another JPEG grid than most: a part was pasted or "
+            "moved, or the photo was cropped and saved again at a quality near 100"
+        )
+    if max(photo.size) > measured.largest_side:
+        yield f"the threshold was measured on photos of {measured.largest_side} pixels a side, this one is larger"
+    if [bundle.id.name, bundle.id.version] not in measured.bundles:
+        yield f"the threshold was not measured with the bundle {bundle.id.name} {bundle.id.version}"
+    if (share := float(np.isnan(cells).mean())) > 0:
+        yield f"{share:.0%} of the map is without data: saturated, flat or dark"
+
+
+def name_cells(bundle: Bundle, blocks: Blocks) -> tuple[NDArray[np.int64], Floats]:
+    """The closest known camera of every cell (r, c), -1 = no data, and the evidence (r, c, cameras) for each, NaN = no data."""
+    # all blocks at once: the gate of the head judges the photo by the mean of the features it is given
+    votes = bundle.cast_votes(blocks.features[blocks.usable])
+    scores = np.zeros((*blocks.usable.shape, votes.scores.shape[1]), np.float32)
+    scores[blocks.usable] = votes.scores
+    cells = paint(blocks, scores)
+    labels = np.where(np.isnan(cells[..., 0]), -1, cells.argmax(axis=2))
+    return labels, cells
+
+
+def _closest(scores: Floats, area: Flags, names: tuple[str, ...]) -> str | None:
+    """The known camera that cells (r, c) together are closest to; None without any data."""
+    chosen = scores[area & ~np.isnan(scores[..., 0])]
+    return names[int(chosen.sum(axis=0, dtype=np.float64).argmax())] if len(chosen) else None
+
+
+def _describe(
+    area: Flags, cells: Floats, moved: Floats, *, origin: tuple[int, int], camera: str | None, rest: str | None, measured: Measured
+) -> Region:
+    excess = cells[area]
+    beside = "; its JPEG grid is another one too" if _is_moved(moved[area]) else ""
+    named = f"; of the known cameras it is closest to {camera}, the rest to {rest}" if camera != rest else ""
+    return Region(
+        box=box_of(area, origin=origin, cell=CELL),
+        polygon=outline_of(area, origin=origin, cell=CELL),
+        area=int(area.sum()) * CELL * CELL,
+        score=float(excess.mean()),
+        probability=measured.probability(excess),
+        camera=camera if camera != rest else None,
+        reason=f"the net's features of its blocks do not fit those of the rest{beside}{named}",
+    )
+
+
+def _is_moved(moved: Floats) -> bool:
+    """Whether the cells (n,) of an area have another grid, on average and where one was found."""
+    known = moved[~np.isnan(moved)]
+    return len(known) >= SMALLEST_REGION and float(known.mean()) >= _MOVED
+
+
+@cache
+def read_measured() -> Measured:
+    """What ships as localization.json."""
+    document = json.loads(resources.files("camtrace").joinpath(CALIBRATION).read_text("utf-8"))
+    return Measured(**{name: document[name] for name in Measured.__dataclass_fields__})
