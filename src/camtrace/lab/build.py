@@ -61,7 +61,7 @@ class Plan:
     made_cameras: int = 500
     made_photos: int = 100  # per made camera
     copies: int = 10  # degraded copies of each real photo
-    mishap_steps: int = 0  # after `steps` on untouched photos: on those and their copies, half and half
+    mishap_steps: int = 3000  # after `steps` on untouched photos: on those and their copies, half and half
     folds: int = 2
     left_out: int = 10  # cameras left out of a fold
     seed: int = 0
