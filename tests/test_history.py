@@ -264,7 +264,10 @@ def test_reference_photos_are_cut_on_their_grid_too(tmp_path: Path, cameras: tup
                 pixels = save_again(shoot(scene(number, 256), camera, device=2, seed=number), quality=90)
                 (folder / f"{number}.png").write_bytes(encode(pixels[start[0] :, start[1] :], "PNG"))
     cropped, aligned = (camtrace.enroll(tmp_path / name, out=tmp_path / f"{name}.out", only=True) for name in ("cropped", "aligned"))
-    np.testing.assert_array_equal(cropped.bundle.references().features, aligned.bundle.references().features)
+    first, second = (one.bundle.references() for one in (cropped, aligned))
+    assert first.copies is not None
+    assert second.copies is not None  # degraded copies depend on the file, and are left out here
+    np.testing.assert_array_equal(first.features[first.copies == 0], second.features[second.copies == 0])
 
 
 @pytest.mark.lab

@@ -10,7 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from camtrace.classify import fit_duels, run_duels
-from camtrace.experts import TOGETHER, Gate, fit_experts, join, run_experts
+from camtrace.experts import TOGETHER, C, Gate, fit_experts, join, run_experts
 from camtrace.teaching import HeldOut, cross_validate, equal_error_threshold, fit_duel_head, fit_expert_head
 from camtrace.types import References, Votes
 from camtrace.vote import WAYS
@@ -207,7 +207,7 @@ def test_expert_head_is_the_experts_fitted_on_everything() -> None:
     votes = run_experts(fit_experts(references, 3, NO_GATE), references.features)
     np.testing.assert_array_equal(labels, votes.labels)
     np.testing.assert_allclose(scores, votes.scores, atol=1e-5)
-    assert fit.regularisation is None
+    assert fit.regularisation == C
     assert fit.held_out.right.mean() > 0.8
     rows = np.unique(references.photos, return_counts=True)[1][0] // 3  # of a photo, and of each of its two copies
     assert set(fit.held_out.measured.n_patches) == {rows * TOGETHER}
