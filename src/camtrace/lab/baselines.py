@@ -93,7 +93,7 @@ def _published(material: Material, work: Path, plan: Plan, name: str) -> Row:
 
 
 def plan_c(name: str) -> float:
-    """C of the SVMs: what issue 3's experiments chose on validation photos of another split."""
+    """C of the SVMs, set by hand: a fold of a build has no validation photos to choose it on."""
     return {"patch-cnn": 0.1, "spam": 0.01, "demosaicing": 0.001}[name]
 
 

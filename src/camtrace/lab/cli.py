@@ -203,9 +203,9 @@ def build_bundle(
     for option, value, allowed in (("net", net, METHODS), ("recipe", recipe, RECIPES)):
         _check(option, value, allowed)
     plan = Plan(net, recipe, steps, batch_real, batch_made, made_cameras, made_photos, copies, mishap_steps, folds, left_out, seed)
-    if baselines is not None:
-        run_baselines(data, work, plan, baselines)
     figures = measure(data, work, plan) if out is None else build(data, out, work, plan, name=name, version=version, force=force)
+    if baselines is not None:  # after the folds, whose degraded photos it asks about
+        run_baselines(data, work, plan, baselines)
     typer.echo(json.dumps(figures, indent=1))
 
 
