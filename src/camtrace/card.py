@@ -143,7 +143,8 @@ def _modes(manifest: Manifest) -> Iterable[str]:
     yield (
         "Each fold judged by what the others set. `careful` is set so that 1 in 400 shots of unknown cameras (most of them "
         "degraded) would be named; `balanced` "
-        "names what is more likely than not; `guess` always names a model. Of a camera it does not know every name counts as wrong here, though the maker may be right."
+        "names what is more likely than not; `guess` always names a model. Of a camera it does not know every name counts as wrong "
+        "here, though the maker may be right."
     )
 
 
