@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from camtrace.bundle import Bundle, BundleError, load_bundle
     from camtrace.enrolment import Enrolment, enroll
     from camtrace.identification import identify, identify_many
+    from camtrace.inspection import Inspection, inspect
     from camtrace.likeness import Likeness, compare, compare_many
     from camtrace.localization import Localization, localize
     from camtrace.types import CamtraceError, Claim, PhotoError, Ranked, Verdict
@@ -27,6 +28,7 @@ __all__ = [
     "CamtraceError",
     "Claim",
     "Enrolment",
+    "Inspection",
     "Likeness",
     "Localization",
     "PhotoError",
@@ -38,6 +40,7 @@ __all__ = [
     "enroll",
     "identify",
     "identify_many",
+    "inspect",
     "load_bundle",
     "localize",
 ]
@@ -47,6 +50,7 @@ _HOMES = {
     "bundle": ("Bundle", "BundleError", "load_bundle"),
     "enrolment": ("Enrolment", "enroll"),
     "identification": ("identify", "identify_many"),
+    "inspection": ("Inspection", "inspect"),
     "likeness": ("Likeness", "compare", "compare_many"),
     "localization": ("Localization", "localize"),
     "types": ("CamtraceError", "Claim", "PhotoError", "Ranked", "Verdict"),

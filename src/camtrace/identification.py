@@ -9,16 +9,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 
 from camtrace.bundle import Bundle, load_bundle
 from camtrace.claim import agrees
-from camtrace.history import cut_patches, examine
+from camtrace.history import History, cut_patches, examine
 from camtrace.photo import Source, describe, read_photo
-from camtrace.types import UNKNOWN, Claim, Mode, Photo, PhotoError, Verdict, Votes, VotingWay
+from camtrace.types import UNKNOWN, Claim, Mode, Patches, Photo, PhotoError, Verdict, Votes, VotingWay
 from camtrace.vote import Decision, decide
 
 BundleLike = Bundle | str | os.PathLike[str] | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A verdict and what it rests on; the rest is None where the photo could not be judged."""
+
+    verdict: Verdict
+    photo: Photo | None = None
+    history: History | None = None
+    patches: Patches | None = None
+    votes: Votes | None = None  # of the patches, in their order
 
 
 def identify(
@@ -58,6 +70,19 @@ def identify(
     BundleError
         The bundle itself cannot be used.
     """
+    return gather(source, bundle=bundle, patches=patches, vote=vote, mode=mode, name=name).verdict
+
+
+def gather(
+    source: Source,
+    *,
+    bundle: BundleLike = None,
+    patches: int | None = None,
+    vote: VotingWay | None = None,
+    mode: Mode = "balanced",
+    name: str | None = None,
+) -> Evidence:
+    """The verdict of `identify`, which has the same options, with the pixels, patches and votes that led to it."""
     bundle = ready(bundle)
     manifest = bundle.manifest
     photo = None
@@ -66,11 +91,23 @@ def identify(
         history = examine(photo)
         chosen = cut_patches(photo, history, rule=manifest.rule, count=patches or manifest.patch_count, size=manifest.patch_size)
     except PhotoError as error:
-        return _not_judged(error, photo, name or describe(source), bundle)
+        return Evidence(_not_judged(error, photo, name or describe(source), bundle))
     features = bundle.extract(chosen)
     votes = bundle.cast_votes(features)
     decision = _decide(bundle, votes, vote or manifest.vote, mode, bundle.nearness(features))
-    named = manifest.called(decision.answer, decision.answer_level)
+    return Evidence(_verdict(photo, history, decision, len(chosen), bundle), photo, history, chosen, votes)
+
+
+def _decide(bundle: Bundle, votes: Votes, way: VotingWay, mode: Mode, nearness: float | None) -> Decision:
+    """The decision by what the bundle knows of itself; only its own way of voting is calibrated."""
+    manifest = bundle.manifest
+    calibration = manifest.calibration if way == manifest.vote else None
+    threshold = manifest.thresholds[way]
+    return decide(votes, manifest.groups, way=way, threshold=threshold, mode=mode, calibration=calibration, nearness=nearness)
+
+
+def _verdict(photo: Photo, history: History, decision: Decision, n_patches: int, bundle: Bundle) -> Verdict:
+    named = bundle.manifest.called(decision.answer, decision.answer_level)
     return Verdict(
         source=photo.source,
         sha256=photo.sha256,
@@ -80,20 +117,12 @@ def identify(
         best=decision.best,
         reason="; ".join((decision.reason, *history.words())),
         ranking=decision.ranking,
-        n_patches=len(chosen),
+        n_patches=n_patches,
         log10_lr=decision.log10_lr,
         claim=photo.claim,
         claim_agrees=agrees(photo.claim, decision.answer, level=decision.answer_level, cameras=named),
         bundle=bundle.id,
     )
-
-
-def _decide(bundle: Bundle, votes: Votes, way: VotingWay, mode: Mode, nearness: float | None) -> Decision:
-    """The decision by what the bundle knows of itself; only its own way of voting is calibrated."""
-    manifest = bundle.manifest
-    calibration = manifest.calibration if way == manifest.vote else None
-    threshold = manifest.thresholds[way]
-    return decide(votes, manifest.groups, way=way, threshold=threshold, mode=mode, calibration=calibration, nearness=nearness)
 
 
 def identify_many(
