@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
+from camtrace.comparison import fit_comparison
 from camtrace.experts import TOGETHER, Experts, Gate, experts_onnx, fit_experts, fit_gate, join, run_experts
 from camtrace.types import References
 from made import clusters
@@ -186,6 +187,30 @@ def test_cameras_count_alike_however_many_photos_they_have() -> None:
     crowd = replace(crowd, features=random_features(len(crowd.photos)))
     experts = fit_experts(join(crowd), 3, Gate(np.zeros(8, np.float32), 0.0))
     assert np.abs(run_experts(experts, np.zeros((1, 8), np.float32)).scores).max() < 0.3
+
+
+def _album(centres: NDArray[np.float64], photos: int, seed: int) -> References:
+    """Photos whose features vary ten times as much along half of all directions, none of them an axis, as along the others."""
+    rng = np.random.default_rng(seed)
+    n, dimension = centres.shape
+    wild = np.where(np.arange(dimension) < dimension // 2, 10.0, 1.0)
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(dimension, dimension)))[0]
+    features = np.repeat(centres, photos, axis=0) + wild * rng.normal(size=(n * photos, dimension)) @ turn
+    cameras = np.repeat(np.arange(n), photos)
+    return References(features.astype(np.float32), cameras, np.arange(n * photos), np.zeros(n * photos, np.int64))
+
+
+def test_along_the_directions_of_a_base_one_photo_of_each_new_camera_teaches_more() -> None:
+    centres = np.random.default_rng(4).normal(0, 3, (40, 40))
+    base = _album(centres[:30], 8, seed=1)
+    along = fit_comparison(base.features.astype(np.float64), base.cameras).directions
+    taught, asked = _album(centres[30:], 1, seed=2), _album(centres[30:], 20, seed=3)
+    gate = Gate(np.zeros(40, np.float32), 0.0)
+    plain, helped = fit_experts(taught, 10, gate), fit_experts(taught, 10, gate, directions=along)
+    right = [(run_experts(experts, asked.features).labels == asked.cameras).mean() for experts in (plain, helped)]
+    assert right[1] > right[0] + 0.2
+    aside = np.linalg.svd(along)[0][:, along.shape[1] :]  # what the directions do not span
+    assert np.abs(helped.weights @ aside).max() < 1e-4 * np.abs(helped.weights).max()
 
 
 def test_features_on_very_different_scales_are_fitted_without_a_warning() -> None:

@@ -10,7 +10,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from camtrace.classify import fit_duels, run_duels
-from camtrace.experts import TOGETHER, C, Gate, fit_experts, join, run_experts
+from camtrace.comparison import fit_comparison
+from camtrace.experts import C_ALONG, TOGETHER, C, Gate, fit_experts, join, run_experts
 from camtrace.teaching import HeldOut, cross_validate, equal_error_threshold, fit_duel_head, fit_expert_head
 from camtrace.types import References, Votes
 from camtrace.vote import WAYS
@@ -211,6 +212,16 @@ def test_expert_head_is_the_experts_fitted_on_everything() -> None:
     assert fit.held_out.right.mean() > 0.8
     rows = np.unique(references.photos, return_counts=True)[1][0] // 3  # of a photo, and of each of its two copies
     assert set(fit.held_out.measured.n_patches) == {rows * TOGETHER}
+
+
+def test_with_a_comparison_the_expert_head_looks_along_its_directions() -> None:
+    references = join(copied(clusters([5, 4, 6]), noise=0.5))
+    comparison = fit_comparison(references.features.astype(np.float64), references.cameras)
+    fit = fit_expert_head(references, 3, NO_GATE, comparison)
+    votes = run_experts(fit_experts(references, 3, NO_GATE, directions=comparison.directions), references.features)
+    np.testing.assert_allclose(run_onnx(fit.head, references.features)[1], votes.scores, atol=1e-5)
+    assert fit.regularisation == C_ALONG
+    assert fit.held_out.right.mean() > 0.8
 
 
 def run_onnx(head: bytes, features: NDArray[np.float32]) -> list[NDArray[np.float32]]:

@@ -6,6 +6,9 @@ are clearest, another on these and on degraded copies of them; the gate, a regre
 far each is heard (Jacobs, Jordan, Nowlan & Hinton, "Adaptive Mixtures of Local Experts", Neural Computation 1991). The gate knows
 no camera and comes with the bundle; the experts are fitted anew whenever cameras are enrolled.
 
+Where photos are few, as when cameras are enrolled, the experts are fitted in the directions in which cameras differ most, against how
+photos of one camera vary (the linear discriminants of `camtrace.comparison`): that much the base has learnt from its own cameras.
+
 The evidence of a patch is the mean of the experts' logits, whose sum over the cameras is 0; regressions are fitted on means of
 TOGETHER patches of a photo, since a photo is judged by the mean of many.
 """
@@ -22,6 +25,9 @@ from camtrace.types import References, Votes
 
 UNTOUCHED, DEGRADED = 0, 1
 C = 1.0
+C_ALONG = 0.3
+"""C where directions are given: photos of one camera vary by 1 in each of them."""
+
 TOGETHER = 4
 _ITERATIONS = 150
 _WHOLE_PHOTO = 1 << 30
@@ -57,11 +63,17 @@ def fit_gate(references: References) -> Gate:
     return Gate(weights[1] - weights[0], float(biases[1] - biases[0]))
 
 
-def fit_experts(references: References, n_cameras: int, gate: Gate, *, c: float = C) -> Experts:
-    """Fit one expert on the photos as they came, the other on these and their copies; references as `join` makes them."""
+def fit_experts(
+    references: References, n_cameras: int, gate: Gate, *, c: float | None = None, directions: NDArray[np.floating] | None = None
+) -> Experts:
+    """Fit one expert on the photos as they came, the other on these and their copies; references as `join` makes them.
+
+    `directions` (dimension, n_directions) are all that the experts look at, if given; `c` is `C` or `C_ALONG` then.
+    """
+    c = c or (C if directions is None else C_ALONG)
     clean = references.of(~_degraded(references))
-    untouched = _regress(clean.features, clean.cameras, n_cameras, c=c)
-    everything = _regress(references.features, references.cameras, n_cameras, c=c)
+    untouched = _regress(clean.features, clean.cameras, n_cameras, c=c, directions=directions)
+    everything = _regress(references.features, references.cameras, n_cameras, c=c, directions=directions)
     weights, biases = (np.stack(part) for part in zip(untouched, everything, strict=True))
     return Experts(gate, weights, biases)
 
@@ -136,19 +148,23 @@ def _degraded(references: References) -> NDArray[np.bool_]:
     return np.zeros(len(references.photos), bool) if references.copies is None else references.copies > 0
 
 
-def _regress(features: Floats, labels: NDArray[np.int64], n_labels: int, *, c: float) -> tuple[Floats, Floats]:
+def _regress(
+    features: Floats, labels: NDArray[np.int64], n_labels: int, *, c: float, directions: NDArray[np.floating] | None = None
+) -> tuple[Floats, Floats]:
     """Softmax regression, labels counting the same; centred so that the logits of every row sum to 0."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-6
+    if directions is None:
+        directions = np.diag(1 / (features.std(axis=0) + 1e-6))
+    mean = features.mean(axis=0)
     machine = LogisticRegression(C=c, class_weight="balanced", max_iter=_ITERATIONS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the number of steps is a choice, nothing a user could mend
-        machine.fit((features - mean) / deviation, labels)
+        machine.fit((features - mean) @ directions, labels)
     weights, biases = np.zeros((n_labels, features.shape[1])), np.zeros(n_labels)
-    found, offsets = machine.coef_, machine.intercept_
+    found, offsets = machine.coef_ @ directions.T, machine.intercept_
     if len(machine.classes_) == 2:  # scikit-learn keeps one row for two
         found, offsets = np.concatenate([-found, found]) / 2, np.concatenate([-offsets, offsets]) / 2
-    weights[machine.classes_], biases[machine.classes_] = found / deviation, offsets - found / deviation @ mean
+    weights[machine.classes_], biases[machine.classes_] = found, offsets - found @ mean
     return weights.astype(np.float32), biases.astype(np.float32)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from camtrace.calibration import Measured
 from camtrace.classify import C_GRID, fit_duels, head_onnx, run_duels
 from camtrace.comparison import Comparison, centres_of, nearness
-from camtrace.experts import TOGETHER, C, Gate, experts_onnx, fit_experts, run_experts
+from camtrace.experts import C_ALONG, TOGETHER, C, Gate, experts_onnx, fit_experts, run_experts
 from camtrace.types import References, Votes, VotingWay
 from camtrace.vote import WAYS, weigh
 
@@ -85,13 +85,18 @@ def fit_duel_head(references: References, n_cameras: int, *, grid: Sequence[floa
 
 
 def fit_expert_head(references: References, n_cameras: int, gate: Gate, comparison: Comparison | None = None) -> Fit:
-    """Experts behind a gate; the references are means of patches, as `camtrace.experts.join` makes them."""
+    """Experts behind a gate; the references are means of patches, as `camtrace.experts.join` makes them.
+
+    With a comparison, that of a base, they look along its directions.
+    """
+    directions = None if comparison is None else comparison.directions
 
     def teach(taught: References) -> Voter:
-        return partial(run_experts, fit_experts(taught, n_cameras, gate))
+        return partial(run_experts, fit_experts(taught, n_cameras, gate, directions=directions))
 
-    head = experts_onnx(fit_experts(references, n_cameras, gate))
-    return Fit(head, cross_validate(references, n_cameras, teach, patches_a_row=TOGETHER, comparison=comparison), C)
+    head = experts_onnx(fit_experts(references, n_cameras, gate, directions=directions))
+    held_out = cross_validate(references, n_cameras, teach, patches_a_row=TOGETHER, comparison=comparison)
+    return Fit(head, held_out, C if directions is None else C_ALONG)
 
 
 def cross_validate(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from camtrace.lab import evaluate
 from camtrace.lab.build import Material, Plan, embed_taught, fit_net, gather, kept_features
-from camtrace.lab.folds import NATIVE, STATES, both, few_shot, teach_head
+from camtrace.lab.folds import NATIVE, STATES, both, comparing, few_shot, teach_head
 from camtrace.lab.folds import ask as ask_experts
 from camtrace.lab.heads import teach
 from camtrace.lab.methods import METHODS, Features
@@ -66,10 +66,11 @@ def _new(material: Material, work: Path, plan: Plan) -> Row:
     split, folder = material.splits[0], work / "fold0"
     native, copies = embed_taught(fit_net(material, folder, plan, photos=split.train), material, folder)
     states = {state: _asked(material, work, state, folder, None) for state in STATES}
-    head = teach_head(both(evaluate.of_photos(native, split.train), evaluate.of_photos(copies, split.train)))
+    taught = both(evaluate.of_photos(native, split.train), evaluate.of_photos(copies, split.train))
+    head = comparing(teach_head(taught), taught)
     answers = {state: ask_experts(head, evaluate.of_photos(own, split.test)) for state, own in {NATIVE: native, **states}.items()}
     foreign = evaluate.of_photos(native, split.left_out)
-    few = few_shot(foreign, evaluate.of_photos(copies, split.left_out), head.experts.gate, photos_each=SHOTS, seed=plan.seed)
+    few = few_shot(foreign, evaluate.of_photos(copies, split.left_out), head, photos_each=SHOTS, seed=plan.seed)
     right = {state: _by_photo(own.photos, own.best == own.cameras, split.test) for state, own in answers.items()}
     return Row(right, answers[NATIVE].evidence.max(axis=1), ask_experts(head, foreign).evidence.max(axis=1), few)
 

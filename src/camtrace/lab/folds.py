@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from camtrace.calibration import Measured
 from camtrace.comparison import Comparison, centres_of, fit_comparison, nearness, pairs_of, raw_ratios
-from camtrace.experts import Experts, Gate, fit_experts, fit_gate, join, run_experts
+from camtrace.experts import Experts, fit_experts, fit_gate, join, run_experts
 from camtrace.lab.evaluate import draw_few, of_photos
 from camtrace.types import References
 from camtrace.vote import weigh
@@ -92,12 +92,13 @@ class Head:
     centres: NDArray[np.float64] | None = None  # (n_labels, dimension)
 
 
-def teach_head(references: References, *, gate: Gate | None = None) -> Head:
-    """Experts (and a gate, unless there is one) from the patches of photos and their copies."""
-    gate = gate or fit_gate(references)
+def teach_head(references: References, *, base: Head | None = None) -> Head:
+    """Experts and a gate from the patches of photos and their copies; with a base, as `enroll` does, by its gate and directions."""
+    gate = base.experts.gate if base else fit_gate(references)
+    directions = base.neighbours.directions if base and base.neighbours else None
     cameras, labels = np.unique(references.cameras, return_inverse=True)
     joined = join(References(references.features, labels, references.photos, references.copies))
-    return Head(fit_experts(joined, len(cameras), gate), cameras)
+    return Head(fit_experts(joined, len(cameras), gate, directions=directions), cameras)
 
 
 def comparing(head: Head, references: References) -> Head:
@@ -121,7 +122,7 @@ def measure(
         tested[f"{count} patches"] = ask(head, of_photos(native, test), count=count)
         foreign[f"{count} patches"] = ask(head, of_photos(native, left_out), count=count)
     own, own_copies = of_photos(native, left_out), of_photos(copies, left_out)
-    shots = {n: few_shot(own, own_copies, head.experts.gate, photos_each=n, seed=seed) for n in FEW_SHOT_PHOTOS}
+    shots = {n: few_shot(own, own_copies, head, photos_each=n, seed=seed) for n in FEW_SHOT_PHOTOS}
     pairs = pair_up(compare_by(taught), [of_photos(references, left_out) for references in asked.values()])
     return Fold(head.cameras, tested, foreign, shots, pairs)
 
@@ -161,12 +162,12 @@ def _nearness(head: Head, features: NDArray[np.float32]) -> float:
     return nearness(head.neighbours, head.centres, features)
 
 
-def few_shot(native: References, copies: References, gate: Gate, *, photos_each: int, seed: int) -> NDArray[np.float64]:
+def few_shot(native: References, copies: References, base: Head, *, photos_each: int, seed: int) -> NDArray[np.float64]:
     """Teach `photos_each` photos of every camera, ask the others: right or wrong per photo, averaged over draws; (n_photos,)."""
     photos = np.unique(native.photos)
     right, asked = np.zeros(len(photos)), np.zeros(len(photos))
     for taught, rest in draw_few(native, photos_each=photos_each, draws=FEW_SHOT_DRAWS, seed=seed):
-        head = teach_head(both(taught, of_photos(copies, np.unique(taught.photos).tolist())), gate=gate)
+        head = teach_head(both(taught, of_photos(copies, np.unique(taught.photos).tolist())), base=base)
         answers = ask(head, rest)
         places = np.searchsorted(photos, answers.photos)
         right[places] += answers.best == answers.cameras
