@@ -7,7 +7,8 @@
                              how photos are compared
     card.md                  the model card: what it can do, what it cannot, and how that was measured
 
-Nothing in a bundle is executable: ONNX, safetensors, JSON and text, each checked against its hash before use.
+Nothing in a bundle is executable: ONNX, safetensors, JSON and text, each checked against its hash before use. A bundle that does not
+ship with camtrace comes from a stranger: `bundle_check` looks at what is in it before anything runs.
 """
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -26,10 +25,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from camtrace import bundle_check as check
 from camtrace.calibration import Calibration, Groups, read_calibration
 from camtrace.comparison import COMPARISON, NEARNESS, Comparison, centres_of, from_tensors, nearness, to_tensors
 from camtrace.experts import Gate
 from camtrace.patches import RESIZED, RULES
+from camtrace.runtime import onnx_runtime
+from camtrace.safe_files import is_plain_name, read_inside, write_folder
 from camtrace.types import BundleId, CamtraceError, Level, Patches, References, Votes, VotingWay
 from camtrace.vote import WAYS
 
@@ -41,7 +43,7 @@ DEFAULT = "default"
 FEATURES, HEAD, REFERENCES, CARD, MANIFEST = "features.onnx", "head.onnx", "references.safetensors", "card.md", "manifest.json"
 CENTRES = "centres"
 HeadKind = Literal["one-vs-one", "experts"]
-_FILES = (FEATURES, HEAD, REFERENCES, CARD)
+_FILES = {FEATURES: check.MAX_MODEL, HEAD: check.MAX_MODEL, REFERENCES: check.MAX_REFERENCES, CARD: check.MAX_CARD}
 _MODELS = Path(__file__).parent / "models"
 
 
@@ -121,13 +123,18 @@ class Bundle:
         return BundleId(self.manifest.name, self.manifest.version)
 
     def extract(self, patches: Patches) -> NDArray[np.float32]:
-        """Patches -> features (n, dimension)."""
+        """Patches -> features (n, dimension); BundleError where they are no numbers."""
         features: NDArray[np.float32] = self._features.run(["features"], {"patches": patches.pixels})[0]
+        if features.shape != (len(patches), self.manifest.dimension) or not np.isfinite(features).all():
+            wanted = f"({len(patches)}, {self.manifest.dimension}) finite numbers"
+            raise BundleError(f"{self.id.name} {self.id.version}: {FEATURES} gives {features.shape}, expected {wanted}")
         return features
 
     def cast_votes(self, features: NDArray[np.float32]) -> Votes:
-        """Features (n, dimension) -> the vote of each patch."""
+        """Features (n, dimension) -> the vote of each patch; BundleError where they are none."""
         labels, scores = self._head.run(["labels", "scores"], {"features": features})
+        if labels.shape != (len(features),) or labels.min() < 0 or labels.max() >= scores.shape[-1] or not np.isfinite(scores).all():
+            raise BundleError(f"{self.id.name} {self.id.version}: {HEAD} votes for what is no camera, or with what is no number")
         return Votes(labels, scores)
 
     @cached_property
@@ -183,7 +190,9 @@ def load_bundle(path: str | os.PathLike[str] | None = None, *, threads: int = 0)
     """
     folder = _MODELS / DEFAULT if path is None else Path(path)
     manifest, hashes = _read_manifest(folder)
-    files = {name: _read_checked(folder / name, hashes.get(name)) for name in _FILES}
+    files = {name: _read_checked(folder, name, hashes.get(name)) for name in _FILES}
+    if path is not None:  # the one that ships is as trusted as this code
+        _check_models(manifest, files, folder)
     bundle = Bundle(manifest, files, _session(files[FEATURES], folder, threads), _session(files[HEAD], folder, threads))
     _check_shapes(bundle, folder)
     return bundle
@@ -223,23 +232,9 @@ def write_bundle(
     document = {"format": FORMAT_VERSION, **asdict(manifest), "files": {name: _sha256(data) for name, data in files.items()}}
     files[MANIFEST] = (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
     try:
-        _write_aside(folder, files)
+        write_folder(folder, files, check=lambda: check_target(folder, force=force))
     except OSError as error:
         raise BundleError(f"{folder}: the bundle cannot be written: {error.strerror or error}") from error
-
-
-def _write_aside(folder: Path, files: dict[str, bytes]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        for name, data in files.items():
-            (aside / name).write_bytes(data)
-        aside.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        aside.rename(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def check_target(folder: Path, *, force: bool) -> None:
@@ -255,9 +250,10 @@ def check_target(folder: Path, *, force: bool) -> None:
 def _read_manifest(folder: Path) -> tuple[Manifest, dict[str, str]]:
     path = folder / MANIFEST
     try:
-        document = json.loads(path.read_text("utf-8"))
+        document = check.parse_json(read_inside(folder, MANIFEST, most=check.MAX_MANIFEST))
     except OSError as error:
-        raise BundleError(f"{folder}: no bundle here ({MANIFEST}: {error.strerror}); expected a folder with {MANIFEST}") from error
+        reason = error.strerror or error
+        raise BundleError(f"{folder}: no bundle here ({MANIFEST}: {reason}); expected a folder with {MANIFEST}") from error
     except ValueError as error:
         raise BundleError(f"{path}: not JSON: {error}") from error
     found = document.pop("format", None) if isinstance(document, dict) else None
@@ -272,8 +268,9 @@ def _read_manifest(folder: Path) -> tuple[Manifest, dict[str, str]]:
         calibration = read_calibration(document.pop("calibration", None))
         manifest = Manifest(cameras=cameras, families=families, calibration=calibration, **document)
         _check_choices(manifest)
+        _check_values(manifest, hashes)
         return manifest, hashes
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise BundleError(f"{path}: not a valid manifest: {error}") from error
 
 
@@ -287,11 +284,38 @@ def _check_choices(manifest: Manifest) -> None:
         raise ValueError(f"no threshold for {', '.join(sorted(missing))}")
 
 
-def _read_checked(path: Path, expected: str | None) -> bytes:
+def _check_values(manifest: Manifest, hashes: Mapping[str, str]) -> None:
+    """Names and numbers from a stranger: what is shown must be fit to be shown, what sizes things must be of their size."""
+    for what, name in (("name", manifest.name), ("version", manifest.version), *(("family", name) for name in manifest.families)):
+        check.check_name(what, name)
+    check.check_whole("the number of cameras", len(manifest.cameras), least=1, most=check.MAX_CAMERAS)
+    for camera in manifest.cameras:
+        check.check_camera(camera)
+    if not isinstance(manifest.training, dict) or not isinstance(manifest.accuracy, dict):
+        raise ValueError("training or accuracy that is no object")
+    if len(set(manifest.labels)) != len(manifest.labels):
+        raise ValueError("two cameras of one name")
+    if not {camera for members in manifest.families.values() for camera in members} <= set(manifest.labels):
+        raise ValueError("a family with cameras that the bundle does not know")
+    check.check_whole("patch_size", manifest.patch_size, least=8, most=check.MAX_PATCH)
+    check.check_whole("patch_count", manifest.patch_count, least=1, most=check.MAX_PATCHES)
+    check.check_whole("dimension", manifest.dimension, least=1, most=check.MAX_DIMENSION)
+    check.check_finite("threshold", manifest.thresholds.values())
+    if (known := manifest.calibration) is not None:
+        levels = [value for mode in known.modes.values() for value in mode.values()]
+        check.check_finite("calibration", (known.half, known.scale, known.bias, *known.weights, *levels))
+        if len(manifest.cameras) < 2 or known.half < 0:
+            raise ValueError("a calibration of less than two cameras, or of less than no patches")
+    if strange := [name for name in hashes if not is_plain_name(name)]:
+        raise ValueError(f"files: {strange[0]!r} is not a plain name")
+
+
+def _read_checked(folder: Path, name: str, expected: str | None) -> bytes:
+    path = folder / name
     try:
-        data = path.read_bytes()
+        data = read_inside(folder, name, most=_FILES[name])
     except OSError as error:
-        raise BundleError(f"{path}: a file of the bundle cannot be read: {error.strerror}") from error
+        raise BundleError(f"{path}: a file of the bundle cannot be read: {error.strerror or error}") from error
     if expected is None:
         raise BundleError(f"{path}: the manifest has no SHA-256 for this file")
     if _sha256(data) != expected:
@@ -300,8 +324,7 @@ def _read_checked(path: Path, expected: str | None) -> bytes:
 
 
 def _session(model: bytes, folder: Path, threads: int) -> InferenceSession:
-    import onnxruntime
-
+    onnxruntime = onnx_runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -311,8 +334,21 @@ def _session(model: bytes, folder: Path, threads: int) -> InferenceSession:
         raise BundleError(f"{folder}: ONNX Runtime cannot load the bundle's model: {error}") from error
 
 
+def _check_models(manifest: Manifest, files: Mapping[str, bytes], folder: Path) -> None:
+    size, dimension, count = manifest.patch_size, manifest.dimension, len(manifest.cameras)
+    wanted: dict[str, tuple[dict[str, tuple[Any, ...]], dict[str, tuple[Any, ...]]]] = {
+        FEATURES: ({"patches": ("UINT8", None, size, size, 3)}, {"features": ("FLOAT", None, dimension)}),
+        HEAD: ({"features": ("FLOAT", None, dimension)}, {"labels": ("INT64", None), "scores": ("FLOAT", None, count)}),
+    }
+    for name, (inputs, outputs) in wanted.items():
+        try:
+            check.check_model(files[name], inputs, outputs)
+        except ValueError as error:
+            raise BundleError(f"{folder / name}: not a model that a bundle may hold: {error}") from error
+
+
 def _check_shapes(bundle: Bundle, folder: Path) -> None:
-    """The networks must fit each other and the manifest, else the error would come with the first photo."""
+    """Networks and references must fit each other and the manifest, else the error would come with the first photo."""
     manifest = bundle.manifest
     size = manifest.patch_size
     try:
@@ -322,13 +358,19 @@ def _check_shapes(bundle: Bundle, folder: Path) -> None:
         raise BundleError(f"{folder}: {FEATURES} and {HEAD} do not work on {size}x{size} patches: {error}") from error
     if votes.scores.shape != (1, len(manifest.cameras)):
         raise BundleError(f"{folder}: {HEAD} knows {votes.scores.shape[-1]} cameras, the manifest {len(manifest.cameras)}")
+    try:
+        check.check_tensors(bundle._tensors, dimension=manifest.dimension, n_cameras=len(manifest.cameras))
+    except Exception as error:  # safetensors' own errors, KeyError for a missing tensor
+        raise BundleError(f"{folder / REFERENCES}: not the references of this bundle: {error}") from error
 
 
 def _pack(references: References, gate: Gate | None, comparison: Comparison | None, neighbours: Comparison | None) -> bytes:
     from safetensors.numpy import save
 
+    with np.errstate(over="ignore"):  # what it makes infinite is found below
+        features = references.features.astype(np.float16)
     tensors: dict[str, NDArray[Any]] = {
-        "features": references.features.astype(np.float16),
+        "features": features,
         "cameras": references.cameras.astype(np.int32),
         "photos": references.photos.astype(np.int32),
     }
@@ -341,6 +383,8 @@ def _pack(references: References, gate: Gate | None, comparison: Comparison | No
     if neighbours is not None:
         tensors |= to_tensors(neighbours, NEARNESS)
         tensors[CENTRES] = centres_of(references, int(references.cameras.max()) + 1).astype(np.float32)
+    if broken := [name for name, value in tensors.items() if name != CENTRES and not np.isfinite(value).all()]:
+        raise BundleError(f"{', '.join(broken)}: not finite numbers (float16 for features); a network that gives such teaches nothing")
     return save({name: np.ascontiguousarray(value) for name, value in tensors.items()})
 
 

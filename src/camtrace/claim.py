@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from importlib.resources import files
 
+from camtrace.screening import as_text, visible
 from camtrace.types import UNKNOWN, Claim, Level
 
 _COMPANY_WORDS = frozenset(
@@ -104,8 +105,12 @@ def maker_of(name: str | Claim) -> str | None:
 
 
 def camera_of(folder: str) -> str:
-    """The camera whose photos a folder of this name holds: underscores stand for spaces."""
-    return " ".join(folder.replace("_", " ").split()) or folder
+    """The camera whose photos a folder of this name holds: underscores stand for spaces.
+
+    What cannot be shown becomes visible, and what is no text a sign that says so: the name will be shown, and written as UTF-8.
+    """
+    name = as_text(folder)
+    return visible(" ".join(name.replace("_", " ").split()) or name)
 
 
 def canonical(name: str) -> str:

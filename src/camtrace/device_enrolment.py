@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from camtrace.device_store import Database, Device, DeviceError, Print, Size, drop, open_database, store
+from camtrace.bundle_check import check_name
+from camtrace.device_store import LONGEST_NAME, Database, Device, DeviceError, Print, Size, drop, open_database, store
 from camtrace.fingerprint import Pixels, Sums, to_grey
 from camtrace.matching import check_size, claim_warnings
 from camtrace.photo import Source, describe, read_photo
+from camtrace.screening import as_text
 from camtrace.types import Photo, PhotoError
 
 MIN_PHOTOS, GOOD_PHOTOS = 5, 20
@@ -50,8 +52,7 @@ def enroll(
         The name is taken (without `add`) or unknown (with it), no size has enough photos, or the database cannot be used.
     """
     database = open_database(folder, create=not add)
-    if not name.strip():
-        raise DeviceError("a device needs a name")
+    _check_name(name)
     if add:
         database.find(name)
     elif name in database.devices:
@@ -69,6 +70,18 @@ def enroll(
     stored = store(database, device, sums).devices[name]
     used = stored.photos - before.photos
     return DeviceEnrolment(stored, used, tuple(gathered.repeated), gathered.failures, tuple(_warnings(stored, gathered, sums)))
+
+
+def _check_name(name: str) -> None:
+    """A name must be one that can be shown, and read again from the database."""
+    if not name.strip():
+        raise DeviceError("a device needs a name")
+    try:
+        check_name("the device's name", name, longest=LONGEST_NAME)
+    except ValueError as error:
+        raise DeviceError(str(error)) from error
+    if as_text(name) != name:
+        raise DeviceError(f"the device's name {name!a} is no text")
 
 
 @dataclass

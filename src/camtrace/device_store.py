@@ -9,7 +9,8 @@
 60 MB a device of 10 megapixels.
 
 Files are named by their content, written first and then named by the manifest, which is replaced in one step: a write that was cut
-short leaves the database as it was. Nothing in it is executable.
+short leaves the database as it was. One process writes at a time; two that enroll different devices both succeed. Nothing in it is
+executable, and what a stranger may have put into it is checked before it is used.
 """
 
 from __future__ import annotations
@@ -18,8 +19,7 @@ import hashlib
 import json
 import os
 import re
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,20 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from camtrace.bundle_check import check_name, check_whole, parse_json
 from camtrace.fingerprint import Plane, Sums, estimate
+from camtrace.safe_files import locked, read_inside, write_file
+from camtrace.screening import visible
 from camtrace.sketch import BYTES, to_bits
 from camtrace.types import CamtraceError
 
 FORMAT_VERSION = 1
 MANIFEST, FOLDER = "manifest.json", "devices"
+MAX_MANIFEST, MAX_SIDE, MAX_PIXELS, LONGEST_NAME = 1 << 28, 1 << 16, 300_000_000, 1000
+KINDS = ("flat", "ordinary", "mixed")
 _FULL_SCALE = np.float32(255)
+_HEADER = 1 << 20  # of a safetensors file, at most
+_HASH = re.compile("[0-9a-f]{64}")
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -104,26 +111,43 @@ class Database:
     def tensors(self, name: str) -> dict[str, NDArray[Any]]:
         """The tensors of a device, once its file's hash was checked."""
         device = self.find(name)
-        return _read_tensors(self.folder / FOLDER / device.file, device.sha256)
+        most = _HEADER + 6 * sum(one.width * one.height for one in device.prints)
+        return _read_tensors(self.folder / FOLDER, device.file, device.sha256, most=most)
 
     def fingerprint(self, name: str, size: Size) -> Plane:
         """The fingerprint (h, w) of a device's photos of one size."""
-        return self.tensors(name)[f"fingerprint.{_label(size)}"].astype(np.float32)
+        return self._plane(name, self.tensors(name), "fingerprint", size)
 
     def sums(self, name: str, one: Print) -> Sums:
         """The sums that later photos continue."""
         tensors = self.tensors(name)
-        squares = tensors[f"weight.{_label(one.size)}"].astype(np.float32) * (_FULL_SCALE**2 * len(one.photos))
-        return Sums(tensors[f"estimate.{_label(one.size)}"].astype(np.float32) * (squares + 1), squares, len(one.photos))
+        squares = self._plane(name, tensors, "weight", one.size) * (_FULL_SCALE**2 * len(one.photos))
+        return Sums(self._plane(name, tensors, "estimate", one.size) * (squares + 1), squares, len(one.photos))
+
+    def _plane(self, name: str, tensors: Mapping[str, NDArray[Any]], what: str, size: Size) -> Plane:
+        plane = tensors.get(f"{what}.{_label(size)}")
+        if plane is None or plane.dtype != np.float16 or plane.shape != size[::-1] or not np.isfinite(plane).all():
+            found = "nothing" if plane is None else f"{plane.shape} {plane.dtype}"
+            raise DeviceError(f"{self.folder}: {what} of {visible(name)!r}: {found}, expected {size[::-1]} finite numbers in float16")
+        return plane.astype(np.float32)
+
+    def sketches(self, device: Device) -> dict[str, NDArray[np.uint8]]:
+        """The sketches (BYTES,) of a device, by size."""
+        most = _HEADER + BYTES * len(device.prints)
+        found = _read_tensors(self.folder / FOLDER, device.sketch_file, device.sketch_sha256, most=most)
+        wanted = {_label(one.size) for one in device.prints}
+        if set(found) != wanted or any(one.shape != (BYTES,) or one.dtype != np.uint8 for one in found.values()):
+            raise DeviceError(
+                f"{self.folder}: sketches of {visible(device.name)!r} that are not ({BYTES},) bytes for each of its sizes"
+            )
+        return found
 
     def all_sketches(self, size: Size) -> tuple[list[str], NDArray[np.uint8]]:
         """The devices that have photos of a size, and their sketches (n, BYTES) in the same order."""
         names = [name for name, device in self.devices.items() if device.find(size)]
         if not names:
             return [], np.zeros((0, BYTES), np.uint8)
-        found = (self.devices[name] for name in names)
-        rows = [_read_tensors(self.folder / FOLDER / one.sketch_file, one.sketch_sha256)[_label(size)] for one in found]
-        return names, np.stack(rows)
+        return names, np.stack([self.sketches(self.devices[name])[_label(size)] for name in names])
 
 
 def _label(size: Size) -> str:
@@ -139,11 +163,10 @@ def open_database(folder: str | os.PathLike[str], *, create: bool = False) -> Da
         There is no database, it is damaged, or it needs a newer camtrace.
     """
     folder = Path(folder)
-    path = folder / MANIFEST
     try:
-        if create and (not folder.exists() or not any(folder.iterdir())):
+        if create and (not folder.exists() or {entry.name for entry in folder.iterdir()} <= {FOLDER}):  # just now begun by another
             return Database(folder)
-        data = path.read_bytes()
+        data = read_inside(folder, MANIFEST, most=MAX_MANIFEST)
     except OSError as error:
         reason = error.strerror or error
         raise DeviceError(f"{folder}: no database of devices here ({MANIFEST}: {reason}); expected a folder made by enroll") from error
@@ -153,7 +176,7 @@ def open_database(folder: str | os.PathLike[str], *, create: bool = False) -> Da
 def _parse(folder: Path, data: bytes) -> Database:
     path = folder / MANIFEST
     try:
-        document = json.loads(data)
+        document = parse_json(data)
     except ValueError as error:
         raise DeviceError(f"{path}: not JSON: {error}") from error
     found = document.get("format") if isinstance(document, dict) and document.get("what") == "devices" else None
@@ -163,7 +186,9 @@ def _parse(folder: Path, data: bytes) -> Database:
         raise DeviceError(f"{path}: database format {found}, this camtrace reads up to {FORMAT_VERSION}; upgrade camtrace")
     try:
         devices = [_parse_device(entry) for entry in document["devices"]]
-    except (KeyError, TypeError, ValueError) as error:
+        if len({device.name for device in devices}) != len(devices):
+            raise ValueError("two devices of one name")
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise DeviceError(f"{path}: not a valid manifest: {error}") from error
     return Database(folder, {device.name: device for device in devices}, hashlib.sha256(data).hexdigest())
 
@@ -171,7 +196,19 @@ def _parse(folder: Path, data: bytes) -> Database:
 def _parse_device(entry: Mapping[str, Any]) -> Device:
     prints = tuple(Print(**{**one, "photos": tuple(one["photos"])}) for one in entry["prints"])
     files = {which: _plain_name(entry[which]) for which in ("file", "sketch_file")}
-    return Device(**{**entry, "prints": prints, "claims": tuple(entry["claims"]), **files})
+    claims = tuple(visible(str(claim)) for claim in entry["claims"])
+    device = Device(**{**entry, "prints": prints, "claims": claims, **files})
+    check_name("device", device.name, longest=LONGEST_NAME)
+    for one in prints:
+        check_whole("width", one.width, least=1, most=MAX_SIDE)
+        check_whole("height", one.height, least=1, most=MAX_SIDE)
+        if one.width * one.height > MAX_PIXELS or one.kind not in KINDS or not one.photos:
+            raise ValueError(f"a fingerprint of {one.width}x{one.height} pixels, {visible(str(one.kind))}, of {len(one.photos)} photos")
+        if not all(isinstance(photo, str) and _HASH.fullmatch(photo) for photo in one.photos):
+            raise ValueError("photos that are no SHA-256")
+    if len({one.size for one in prints}) != len(prints):
+        raise ValueError("two fingerprints of one size")
+    return device
 
 
 def _plain_name(name: object) -> str:
@@ -181,9 +218,10 @@ def _plain_name(name: object) -> str:
     return name
 
 
-def _read_tensors(path: Path, sha256: str) -> dict[str, NDArray[Any]]:
+def _read_tensors(folder: Path, name: str, sha256: str, *, most: int) -> dict[str, NDArray[Any]]:
+    path = folder / name
     try:
-        data = path.read_bytes()
+        data = read_inside(folder, name, most=most)
     except OSError as error:
         raise DeviceError(f"{path}: a file of the database cannot be read: {error.strerror or error}") from error
     found = hashlib.sha256(data).hexdigest()
@@ -191,7 +229,7 @@ def _read_tensors(path: Path, sha256: str) -> dict[str, NDArray[Any]]:
         raise DeviceError(f"{path}: changed since it was written: SHA-256 {found[:12]}..., expected {sha256[:12]}...")
     try:
         return load(data)
-    except SafetensorError as error:
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:  # the others: kinds of numbers that numpy has not
         raise DeviceError(f"{path}: not a safetensors file: {error}") from error
 
 
@@ -205,7 +243,7 @@ def store(database: Database, device: Device, sums: Mapping[Size, Sums]) -> Data
     """
     before = database.devices.get(device.name)
     tensors = dict(database.tensors(device.name)) if before else {}
-    sketches = dict(_read_tensors(database.folder / FOLDER / before.sketch_file, before.sketch_sha256)) if before else {}
+    sketches = database.sketches(before) if before else {}
     for size, one in sums.items():
         tensors |= _pack(size, one)
         sketches[_label(size)] = to_bits(tensors[f"fingerprint.{_label(size)}"].astype(np.float32))
@@ -213,13 +251,26 @@ def store(database: Database, device: Device, sums: Mapping[Size, Sums]) -> Data
     device = replace(device, sha256=hashlib.sha256(data).hexdigest(), sketch_sha256=hashlib.sha256(sketch).hexdigest())
     names = f"{_safe(device.name)}-{device.sha256[:12]}.safetensors", f"{_safe(device.name)}-{device.sketch_sha256[:12]}.sketch"
     device = replace(device, file=names[0], sketch_file=names[1])
-    return _commit(database, {**database.devices, device.name: device}, dict(zip(names, (data, sketch), strict=True)))
+
+    def added(now: Database) -> dict[str, Device]:
+        others = [now.owner(photo) for one in device.prints for photo in one.photos] if now is not database else []
+        if now.devices.get(device.name) != before or {*others} - {None, device.name}:
+            raise DeviceError(_meanwhile(database))
+        return {**now.devices, device.name: device}
+
+    return _commit(database, added, dict(zip(names, (data, sketch), strict=True)))
 
 
 def drop(database: Database, name: str) -> Database:
     """Take a device out; returns the database as it is then."""
     database.find(name)
-    return _commit(database, {other: device for other, device in database.devices.items() if other != name}, {})
+
+    def without(now: Database) -> dict[str, Device]:
+        if now is not database:
+            raise DeviceError(_meanwhile(database))
+        return {other: device for other, device in now.devices.items() if other != name}
+
+    return _commit(database, without, {})
 
 
 def _pack(size: Size, sums: Sums) -> dict[str, NDArray[Any]]:
@@ -237,23 +288,39 @@ def _safe(name: str) -> str:
     return f"{readable or 'device'}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
-def _commit(database: Database, devices: dict[str, Device], files: dict[str, bytes]) -> Database:
-    """Write new files, then the manifest that names them in one step, then delete what no manifest names."""
-    document = {"what": "devices", "format": FORMAT_VERSION, "devices": [asdict(device) for device in devices.values()]}
-    data = (json.dumps(document, indent=1) + "\n").encode()
+def _commit(database: Database, change: Callable[[Database], dict[str, Device]], files: Mapping[str, bytes]) -> Database:
+    """Write new files, then the manifest that names them in one step, then delete what no manifest names.
+
+    `change` says what devices there are then, from the database as it is once nobody else writes: the same, or read again.
+    """
     folder = database.folder
     try:
-        _check_unchanged(database)
-        (folder / FOLDER).mkdir(parents=True, exist_ok=True)
-        for file, content in files.items():
-            _write(folder / FOLDER / file, content)
-        _check_unchanged(database)
-        _write(folder / MANIFEST, data)
-        for name in _files_of(database.devices) - _files_of(devices):  # others in the folder may belong to somebody
-            (folder / FOLDER / name).unlink(missing_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            now = _as_it_is(database)
+            devices = change(now)
+            (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+            for file, content in files.items():
+                _write(folder / FOLDER / file, content)
+            document = {"what": "devices", "format": FORMAT_VERSION, "devices": [asdict(device) for device in devices.values()]}
+            data = (json.dumps(document, indent=1) + "\n").encode()
+            _write(folder / MANIFEST, data)
+            for name in _files_of(now.devices) - _files_of(devices):  # others in the folder may belong to somebody
+                (folder / FOLDER / name).unlink(missing_ok=True)
     except OSError as error:
         raise DeviceError(f"{folder}: the database cannot be written: {error.strerror or error}") from error
     return Database(folder, devices, hashlib.sha256(data).hexdigest())
+
+
+def _as_it_is(database: Database) -> Database:
+    """The database that was read, or, where another process wrote since, what it is now."""
+    path = database.folder / MANIFEST
+    stamp = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
+    return database if stamp == database.stamp else open_database(database.folder, create=True)
+
+
+def _meanwhile(database: Database) -> str:
+    return f"{database.folder}: somebody else changed the database meanwhile; nothing was written, start again"
 
 
 def _files_of(devices: Mapping[str, Device]) -> set[str]:
@@ -262,19 +329,4 @@ def _files_of(devices: Mapping[str, Device]) -> set[str]:
 
 def _write(path: Path, data: bytes) -> None:
     """All of a file or nothing of it."""
-    handle, aside = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        Path(aside).chmod(0o644)
-        Path(aside).replace(path)
-    finally:
-        Path(aside).unlink(missing_ok=True)
-
-
-def _check_unchanged(database: Database) -> None:
-    """Refuse to write over what another process wrote since the manifest was read."""
-    path = database.folder / MANIFEST
-    stamp = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
-    if stamp != database.stamp:
-        raise DeviceError(f"{database.folder}: somebody else changed the database meanwhile; nothing was written, start again")
+    write_file(path, data)

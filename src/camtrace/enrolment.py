@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camtrace.bundle import FEATURES, Bundle, Camera, Manifest, check_target, load_bundle, write_bundle
+from camtrace.bundle_check import LONGEST_NAME, check_name
 from camtrace.calibration import FEWEST_PHOTOS, fit_calibration
 from camtrace.card import enrolled_card
 from camtrace.claim import camera_of, canonical
@@ -23,6 +24,7 @@ from camtrace.history import cut_patches, examine, origin_of
 from camtrace.identification import BundleLike, ready
 from camtrace.mishaps import copies_of
 from camtrace.photo import find_photos, read_photo
+from camtrace.screening import as_text, visible
 from camtrace.teaching import Fit, fit_duel_head, fit_expert_head
 from camtrace.types import CamtraceError, Patches, Photo, PhotoError, References
 
@@ -68,7 +70,7 @@ def enroll(
     check_target(target, force=force)
     old, joined = ((), None) if only else (base.manifest.cameras, _references(base))
     albums = _as_known(find_albums(Path(folder)), old)
-    taught, failures = _teach(base, albums, on_photo)
+    taught, failures, twice = _teach(base, albums, on_photo)
     if not taught:
         raise CamtraceError(f"{folder}: not one usable photo in it; the first problem: {next(iter(failures.values()))}")
     if only and len(taught) < 2:
@@ -78,8 +80,8 @@ def enroll(
     references = _join(base, joined, taught, names)
     gate = base.gate() if base.manifest.head == "experts" else None
     fit = fit_duel_head(references, len(names)) if gate is None else fit_expert_head(references, len(names), gate, base.neighbours())
-    manifest = _manifest(base, target.name, old, taught, names, fit)
-    warnings = tuple(_warn(taught, manifest))
+    manifest = _manifest(base, _name_of(target), old, taught, names, fit)
+    warnings = (*twice, *_warn(taught, manifest))
     write_bundle(
         target,
         manifest,
@@ -104,7 +106,12 @@ def _warn(taught: Taught, manifest: Manifest) -> Iterator[str]:
     elif manifest.calibration is None and manifest.vote == "summed":
         yield f"too few photos for probabilities and likelihood ratios: at least {FEWEST_PHOTOS} of three cameras or more are needed"
     if licence := manifest.training.get("licence"):
-        yield licence
+        yield visible(str(licence))
+
+
+def _name_of(target: Path) -> str:
+    """What the bundle is called: as its folder, which may have any name."""
+    return visible(as_text(target.resolve().name), longest=LONGEST_NAME).strip() or "bundle"
 
 
 def _references(base: Bundle) -> References:
@@ -126,10 +133,20 @@ def find_albums(folder: Path) -> dict[str, list[Path]]:
     albums: dict[str, list[Path]] = {}
     for path in subfolders:
         if photos := find_photos(path):
-            albums.setdefault(camera_of(path.name), []).extend(photos)  # Nikon_D90 and "Nikon D90" are one camera
+            albums.setdefault(_camera_of(path), []).extend(photos)  # Nikon_D90 and "Nikon D90" are one camera
     if not albums:
         raise CamtraceError(f"{folder}: no sub-folder with photos in it; expected {folder / 'Make_Model' / 'photo.jpg'}")
     return albums
+
+
+def _camera_of(folder: Path) -> str:
+    """The camera of a folder; CamtraceError where its name is none that a bundle may hold."""
+    name = camera_of(folder.name)
+    try:
+        check_name("the folder's name", name)
+    except ValueError as error:
+        raise CamtraceError(f"{folder}: {error}; a sub-folder is called by make and model, such as Nikon_D90") from error
+    return name
 
 
 def _as_known(albums: dict[str, list[Path]], old: Iterable[Camera]) -> dict[str, list[Path]]:
@@ -141,19 +158,30 @@ def _as_known(albums: dict[str, list[Path]], old: Iterable[Camera]) -> dict[str,
     return named
 
 
-def _teach(base: Bundle, albums: dict[str, list[Path]], on_photo: Step) -> tuple[Taught, dict[str, str]]:
-    """Features of every usable photo, by camera, and the reasons why others were left out."""
+def _teach(base: Bundle, albums: dict[str, list[Path]], on_photo: Step) -> tuple[Taught, dict[str, str], list[str]]:
+    """Features of every usable photo, by camera, the reasons why others were left out, and warnings of photos given twice."""
     taught: Taught = {}
     failures: dict[str, str] = {}
+    first: dict[str, tuple[str, Path]] = {}  # camera and path by SHA-256
+    twice: list[str] = []
     for name, photos in albums.items():
         for path in photos:
             try:
-                features = _features(base, read_photo(path))  # before the album is begun: one without a usable photo is none
+                photo = read_photo(path)
+                features = _features(base, photo)  # before the album is begun: one without a usable photo is none
                 taught.setdefault(name, []).append(features)
+                camera, other = first.setdefault(photo.sha256, (name, path))
+                if other != path:
+                    twice.append(_say_twice(other, path, camera, name))
             except PhotoError as error:
                 failures[str(path)] = str(error)
             on_photo(path)
-    return taught, failures
+    return taught, failures, twice
+
+
+def _say_twice(first: Path, second: Path, camera: str, other: str) -> str:
+    why = f"two cameras, {camera} and {other}, cannot have taken one photo" if camera != other else "one photo teaches nothing twice"
+    return f"{first} and {second} are the same file: {why}"
 
 
 def _features(base: Bundle, photo: Photo) -> list[NDArray[np.float32]]:

@@ -4,6 +4,10 @@ JPEG goes through simplejpeg at its accurate settings, bit-identical to Pillow a
 EXIF orientation and ICC profiles are not applied: both move pixel values away from the sensor grid (METHOD section 1). The one
 exception is HEIC, whose decoder turns photos as the file says before anybody can ask it not to.
 Photos without the traces of a colour sensor (grey, palette, CMYK, animations) are refused with a reason rather than guessed.
+
+Files are hostile until shown otherwise: only regular files are read, up to MAX_BYTES, decoded up to MAX_PIXELS, once `screening`
+found nothing in them that costs more than it can be worth. Decoding takes at most about 9 bytes of memory a pixel beside the file
+(progressive JPEG keeps coefficients, Pillow its own copy); time has no limit but these: who needs one kills the process.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
+from camtrace.safe_files import read_regular, read_stream
+from camtrace.screening import MAX_EXIF, directories, find_burden, is_bloated, short_header, visible
 from camtrace.types import Claim, Photo, PhotoError
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
@@ -31,12 +37,19 @@ MAX_PIXELS = 300_000_000
 
 Formats other than JPEG are bound by Pillow's own limit as well, 179 megapixels."""
 
+MAX_BYTES = 600_000_000
+"""Files larger than this are refused before they are read: 179 megapixels without compression, and their metadata."""
+
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".tif", ".tiff", ".webp", ".heic", ".heif"})
 """File names that a folder is searched for."""
 
 _JPEG_START = b"\xff\xd8\xff"
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _FORMATS = "JPEG, PNG, TIFF, WebP or HEIC"
+_OPENED = ("PNG", "TIFF", "WEBP", "BMP", "GIF")  # Pillow's others stay shut: EPS runs a program, and none of them holds photos
+_ROWS = 256  # decoded pixels are copied so many rows at a time
+_LONGEST = 200  # characters of a claim; the longest make and model known have 40
+_MOST_FRAMES = 100
 _EXIF_MAKE, _EXIF_MODEL, _EXIF_ORIENTATION, _EXIF_SOFTWARE = 0x010F, 0x0110, 0x0112, 0x0131
 _TURN_BACK = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -49,7 +62,7 @@ _TURN_BACK = {
 }
 
 
-def read_photo(source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Photo:
+def read_photo(source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Photo:
     """Decode a photo.
 
     Parameters
@@ -60,6 +73,8 @@ def read_photo(source: Source, *, name: str | None = None, max_pixels: int = MAX
         What to call the photo in results and messages; by default its path, or `<bytes>`.
     max_pixels
         Refuse photos with more pixels than this.
+    max_bytes
+        Refuse files with more bytes than this, and give up streams behind them.
 
     Raises
     ------
@@ -67,7 +82,7 @@ def read_photo(source: Source, *, name: str | None = None, max_pixels: int = MAX
         The file cannot be read, is no photo, or carries no colour traces; the message says which.
     """
     name = name or describe(source)
-    return decode_photo(read_bytes(source, name), name, max_pixels=max_pixels)
+    return decode_photo(read_bytes(source, name, most=max_bytes), name, max_pixels=max_pixels)
 
 
 def find_photos(folder: Path) -> list[Path]:
@@ -85,30 +100,36 @@ def describe(source: Source) -> str:
     return str(getattr(source, "name", "<stream>"))
 
 
-def read_bytes(source: Source, name: str) -> bytes:
-    """The bytes of a file, as `PhotoError` where they cannot be had."""
-    if isinstance(source, bytes):
-        return source
+def read_bytes(source: Source, name: str, *, most: int = MAX_BYTES) -> bytes:
+    """The bytes of a regular file or a stream, at most `most`, as `PhotoError` where they cannot be had."""
     try:
+        if isinstance(source, bytes):
+            return source if len(source) <= most else read_stream(io.BytesIO(source), most=most)
         if isinstance(source, str | os.PathLike):
-            return Path(source).read_bytes()
-        return source.read()
+            return read_regular(source, most=most)
+        return read_stream(source, most=most)
     except (OSError, ValueError) as error:  # ValueError: a closed stream, a path with a null byte
-        raise PhotoError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise PhotoError(f"{visible(name)}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def decode_photo(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Photo:
     """Bytes of a file -> Photo. Raises PhotoError as `read_photo` does."""
     sha256 = hashlib.sha256(data).hexdigest()
+    shown = visible(name)
     try:
         if not data:
-            raise PhotoError(f"{name}: the file is empty, expected {_FORMATS}")
+            raise PhotoError(f"{shown}: the file is empty, expected {_FORMATS}")
         is_jpeg = data.startswith(_JPEG_START)
-        header = _read_header(data, name, is_jpeg=is_jpeg)
-        pixels = _decode_jpeg(data, name, max_pixels) if is_jpeg else _decode_other(data, name, max_pixels)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of bombs, where _check_size has the word, and of broken metadata
+            pixels, header = (_decode_jpeg if is_jpeg else _decode_other)(data, shown, max_pixels)
     except PhotoError as error:
         error.sha256 = sha256
         raise
+    except MemoryError as error:
+        failure = PhotoError(f"{shown}: not enough memory to decode it")
+        failure.sha256 = sha256
+        raise failure from error
     return Photo(
         source=name,
         sha256=sha256,
@@ -126,67 +147,98 @@ class _Header:
     quantization: dict[int, tuple[int, ...]] | None = None
 
 
-def _read_header(data: bytes, name: str, *, is_jpeg: bool) -> _Header:
-    """EXIF claim and quantisation tables. A JPEG whose metadata is broken is still judged by its pixels."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns about broken metadata; the claim is then simply absent
-        try:
-            # JPEG by its class: Image.open takes photos of 200 megapixels, which phones do take, for an attack
-            image = JpegImageFile(io.BytesIO(data)) if is_jpeg else _open(data, name)
-        except PhotoError:
-            raise
-        except Exception:  # Pillow's parsers raise many kinds on damaged files
-            return _Header()
-        return _read_metadata(image)
+def _read_header(data: bytes) -> _Header:
+    """EXIF claim and quantisation tables of a JPEG. One whose metadata is broken is still judged by its pixels."""
+    try:
+        # by its class: Image.open takes photos of 200 megapixels, which phones do take, for an attack
+        return _read_metadata(JpegImageFile(io.BytesIO(short_header(data))))
+    except Exception:  # Pillow's parsers raise many kinds on damaged files
+        return _Header()
 
 
 def _read_metadata(image: Image.Image) -> _Header:
+    """The claim is absent where the EXIF is broken."""
     tables = getattr(image, "quantization", None)
     quantization = {number: tuple(table) for number, table in tables.items()} if tables else None
     try:
+        if is_bloated(image.info.get("exif", b""), most=MAX_EXIF):
+            return _Header(quantization=quantization)
         exif = image.getexif()
         claim = Claim(make=_text(exif.get(_EXIF_MAKE)), model=_text(exif.get(_EXIF_MODEL)))
         return _Header(claim, _text(exif.get(_EXIF_SOFTWARE)), quantization)
-    except Exception:  # Pillow's EXIF parser raises whatever a hostile file provokes; the claim is then simply absent
+    except Exception:  # Pillow's EXIF parser raises whatever a hostile file provokes
         return _Header(quantization=quantization)
 
 
 def _text(value: object) -> str | None:
-    """An EXIF string without its padding; anything else counts as absent."""
+    """An EXIF string without its padding and safe to show; anything else counts as absent."""
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if not isinstance(value, str):
         return None
-    return " ".join(value.replace("\0", " ").split()) or None
+    return visible(" ".join(value.replace("\0", " ").split()), longest=_LONGEST) or None
 
 
-def _decode_jpeg(data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:
+def _decode_jpeg(data: bytes, name: str, max_pixels: int) -> tuple[NDArray[np.uint8], _Header]:
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         _check_size(width, height, name, max_pixels)
         _check_colours(colours, name)
+        if burden := find_burden(data, width, height):
+            raise PhotoError(f"{name}: damaged JPEG, or one made to do harm: {burden}")
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace="RGB", fastdct=False, fastupsample=False)
-    except ValueError as error:
-        raise PhotoError(f"{name}: damaged JPEG: {error}") from error
+    except (PhotoError, MemoryError):
+        raise
+    except Exception as error:  # ValueError from libjpeg, KeyError for chroma that simplejpeg has no name for
+        reason = f"a form that is not read ({error})" if isinstance(error, KeyError) else error
+        raise PhotoError(f"{name}: damaged JPEG: {reason}") from error
+    return pixels, _read_header(data)
+
+
+def _decode_other(data: bytes, name: str, max_pixels: int) -> tuple[NDArray[np.uint8], _Header]:
+    image = _open(data, name)
+    _check_size(*image.size, name, max_pixels)
+    _check_frames(image, data, name)
+    _check_colours(image.mode, name)
+    try:
+        stored = _as_stored(image)
+        return _to_array(stored, name), _read_metadata(image)
+    except (PhotoError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's decoders raise many kinds on damaged files
+        raise PhotoError(f"{name}: damaged {image.format}: {error}") from error
+
+
+def _to_array(image: Image.Image, name: str) -> NDArray[np.uint8]:
+    """Decoded RGB or RGBA -> (h, w, 3), in parts: `np.asarray` of the whole would make two copies more."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for row in range(0, image.height, _ROWS):
+        part = np.asarray(image.crop((0, row, image.width, min(row + _ROWS, image.height))))
+        if part.shape[2] == 4 and part[..., 3].min() < 255:
+            raise PhotoError(f"{name}: partly transparent image, expected an opaque photo")
+        pixels[row : row + _ROWS] = part[..., :3]
     return pixels
 
 
-def _decode_other(data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:
-    image = _open(data, name)
-    _check_size(*image.size, name, max_pixels)
-    frames = getattr(image, "n_frames", 1)
-    if frames != 1:
+def _check_frames(image: Image.Image, data: bytes, name: str) -> None:
+    """Refuse several frames; counted up to a limit, since a few megabytes hold any number of them."""
+    if image.format == "TIFF":
+        frames = len(directories(data))
+    elif image.format == "GIF":
+        frames = _count_frames(image)
+    else:
+        frames = int(getattr(image, "n_frames", 1))
+    if frames > 1:
         raise PhotoError(f"{name}: {image.format} with {frames} frames, expected a single photo")
-    _check_colours(image.mode, name)
-    try:
-        pixels = np.asarray(_as_stored(image))
-    except Exception as error:  # Pillow's decoders raise many kinds on damaged files
-        raise PhotoError(f"{name}: damaged {image.format}: {error}") from error
-    if image.mode == "RGBA":
-        if pixels[..., 3].min() < 255:
-            raise PhotoError(f"{name}: partly transparent image, expected an opaque photo")
-        pixels = pixels[..., :3]
-    return np.ascontiguousarray(pixels)
+
+
+def _count_frames(image: Image.Image) -> int:
+    for number in range(1, _MOST_FRAMES):
+        try:
+            image.seek(number)
+        except Exception:  # the end, or damage
+            return number
+    return _MOST_FRAMES
 
 
 def _as_stored(image: Image.Image) -> Image.Image:
@@ -199,16 +251,22 @@ def _as_stored(image: Image.Image) -> Image.Image:
 
 def _open(data: bytes, name: str) -> Image.Image:
     """Let Pillow recognise the file, without decoding its pixels yet."""
+    from PIL import GifImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - else Pillow would load every plugin it has
+
+    formats: tuple[str, ...] = _OPENED
     if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
         _enable_heif(name)
+        formats = ("HEIF",)
+    elif is_bloated(data):
+        raise PhotoError(f"{name}: damaged TIFF, or one made to do harm: its first directory unfolds to more than the file")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # _check_size has the word
-            return Image.open(io.BytesIO(data))
+        return Image.open(io.BytesIO(data), formats=formats)
     except UnidentifiedImageError as error:
         raise PhotoError(f"{name}: not a photo (the file starts with {data[:8]!r}), expected {_FORMATS}") from error
     except Image.DecompressionBombError as error:
         raise PhotoError(f"{name}: too large: {error}") from error
+    except MemoryError:
+        raise
     except Exception as error:  # Pillow's parsers raise many kinds on damaged files
         raise PhotoError(f"{name}: damaged file: {error}") from error
 
