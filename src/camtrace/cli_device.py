@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from camtrace.cli_parts import expand, is_folder, open_all, progress
+from camtrace.screening import visible
 
 if TYPE_CHECKING:
     from camtrace.device import DeviceMatch, DeviceRanked, Pair
@@ -218,7 +219,7 @@ def same(photos: PhotosArgument, to: ToOption = "text", everywhere: EverywhereOp
 
 def to_text(match: DeviceMatch) -> str:
     """One result in words: never a name without its numbers."""
-    lines = [match.source]
+    lines = [visible(match.source)]
     if match.status != "ok":
         return "\n".join([*lines, f"  not judged ({match.status}): {match.reason}"])
     if match.answer == match.best:
@@ -255,8 +256,8 @@ def _rates(threshold: dict[str, Any]) -> str:
 
 def _pair_text(pair: Pair) -> str:
     if pair.found is None:
-        return f"{pair.first} - {pair.second}: not compared, neither photo fits within the other"
-    return f"{pair.first} - {pair.second}: PCE {pair.found.pce:.1f}, p {pair.found.p_value:.1e}"
+        return f"{visible(pair.first)} - {visible(pair.second)}: not compared, neither photo fits within the other"
+    return f"{visible(pair.first)} - {visible(pair.second)}: PCE {pair.found.pce:.1f}, p {pair.found.p_value:.1e}"
 
 
 def _print_json(documents: list[dict[str, Any]], *, single: bool) -> None:
@@ -265,4 +266,4 @@ def _print_json(documents: list[dict[str, Any]], *, single: bool) -> None:
 
 def _report_empty(folders: list[str]) -> None:
     for folder in folders:
-        typer.echo(f"camtrace: {folder}: no photos in this folder", err=True)
+        typer.echo(f"camtrace: {visible(folder)}: no photos in this folder", err=True)

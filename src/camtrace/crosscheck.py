@@ -107,14 +107,14 @@ def _lines(found: Crosscheck) -> Iterator[str]:
         yield f"Device:      not matched ({result.status}){', for the same reason' if same else f': {result.reason}'}"
         return
     named = result.answer != UNKNOWN
-    yield f"Device:      {_device_in_words(result)}"
+    yield f"Device:      {device_in_words(result)}"
     yield f"Sensor:      {result.reason}"
     if named:
-        yield f"Its camera:  {_camera_in_words(found)}"
+        yield f"Its camera:  {camera_in_words(found)}"
     yield from (f"Warning:     {warning}" for warning in result.warnings)
 
 
-def _device_in_words(result: DeviceMatch) -> str:
+def device_in_words(result: DeviceMatch) -> str:
     if not result.ranking:
         return "no device of the database"
     best = result.ranking[0]
@@ -122,7 +122,7 @@ def _device_in_words(result: DeviceMatch) -> str:
     return f"{'' if result.answer == best.device else 'no device of the database; closest '}{best.device}, {ratio}"
 
 
-def _camera_in_words(found: Crosscheck) -> str:
+def camera_in_words(found: Crosscheck) -> str:
     """What the EXIF of the device's photos claims, and how that goes with the verdict."""
     verdict = found.verdict
     if not found.claims:

@@ -19,6 +19,7 @@ from camtrace.comparison import Comparison, Floats, mean_features
 from camtrace.history import cut_patches, examine
 from camtrace.identification import BundleLike, ready
 from camtrace.photo import Source, describe, read_photo
+from camtrace.screening import visible
 from camtrace.types import BundleId, Photo, PhotoError, Status
 
 SCHEMA_VERSION = 1
@@ -220,7 +221,7 @@ WRITERS: dict[str, Callable[[Iterable[Likeness], TextIO], None]] = {"text": writ
 def to_text(likeness: Likeness) -> str:
     """One pair in words."""
     first, second = likeness.photos
-    lines = [f"{first.source} - {second.source}"]
+    lines = [f"{visible(first.source)} - {visible(second.source)}"]
     if likeness.log10_lr is None:
         return "\n".join([*lines, f"  not compared{_status(likeness)}: {likeness.reason}", ""])
     lines.append(f"  {likeness.words[:1].upper()}{likeness.words[1:]}" if likeness.words else "")
@@ -233,14 +234,14 @@ def to_text(likeness: Likeness) -> str:
 
 def to_table(likenesses: Sequence[Likeness]) -> str:
     """Many pairs, a line each, and then what is to be said of single photos; two of them at least."""
-    widths = [max(len(likeness.photos[side].source) for likeness in likenesses) for side in (0, 1)]
+    widths = [max(len(visible(likeness.photos[side].source)) for likeness in likenesses) for side in (0, 1)]
     lines = [f"log10 LR  {'first':<{widths[0]}}  {'second':<{widths[1]}}  in words"]
     for likeness in likenesses:
-        first, second = (f"{photo.source:<{width}}" for photo, width in zip(likeness.photos, widths, strict=True))
+        first, second = (f"{visible(photo.source):<{width}}" for photo, width in zip(likeness.photos, widths, strict=True))
         ratio = "-" if likeness.log10_lr is None else f"{likeness.log10_lr:+.2f}"
         lines.append(f"{ratio:>8}  {first}  {second}  {likeness.words or f'not compared{_status(likeness)}'}")
     photos = dict.fromkeys(photo for likeness in likenesses for photo in likeness.photos if photo.remarks)
-    remarks = [f"{photo.source}: {'; '.join(photo.remarks)}" if photo.status == "ok" else photo.remarks[0] for photo in photos]
+    remarks = [f"{visible(photo.source)}: {'; '.join(photo.remarks)}" if photo.status == "ok" else photo.remarks[0] for photo in photos]
     return "\n".join([*lines, "", *remarks, *[""] * bool(remarks), _behind(likenesses[0]), ""])
 
 

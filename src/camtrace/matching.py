@@ -29,6 +29,7 @@ from camtrace.fingerprint import (
     wiener,
     zero_mean,
 )
+from camtrace.screening import visible
 from camtrace.types import Photo, PhotoError
 
 Shape = tuple[int, int]
@@ -145,7 +146,7 @@ def check_size(photo: Photo) -> None:
     """Refuse a photo too small to say anything, as PhotoError."""
     if min(photo.size) < MIN_SIDE:
         width, height = photo.size
-        raise PhotoError(f"{photo.source}: {width}x{height} pixels, at least {MIN_SIDE} on each side are compared", status="too_small")
+        raise PhotoError(f"{visible(photo.source)}: {width}x{height} pixels, at least {MIN_SIDE} on each side are compared", status="too_small")
 
 
 def placements(photo: Shape, sensor: Shape, search: Search) -> list[Placement]:
