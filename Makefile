@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test clean
+.PHONY: demo test system clean
 
 demo: $(VENV)/light
 	$(BIN)/camtrace demo
 
-test: $(VENV)/test
+test: system $(VENV)/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -25,7 +25,15 @@ $(VENV)/light: pyproject.toml
 $(VENV)/test: $(VENV)/light
 	$(BIN)/pip install --quiet "torch==2.14.1" "torchvision==0.29.1"
 	$(BIN)/pip install --quiet --editable ".[lab,wandb,test]"
+	$(BIN)/python -m camtrace.web.vendor
 	touch $@
+
+# For the tests of the page and of PDF reports: a browser, Pango. Where nobody may install them those tests are skipped, aloud.
+system:
+	@command -v chromium > /dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -q && \
+	  apt-get install -y -q --no-install-recommends chromium libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0; } || \
+	  echo "no Chromium, and it cannot be installed from here: tests of the page will be skipped"
 
 clean:
 	rm -rf $(VENV) dist

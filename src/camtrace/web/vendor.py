@@ -70,9 +70,6 @@ PACKAGES = (
     ),
 )
 
-TESTING = (Package("axe-core", "axe-core", {"axe.min.js": "axe.min.js", "LICENSE": LICENCE}),)
-"""What only tests use, and no wheel holds: the rules of accessibility."""
-
 
 def fetch(url: str) -> bytes:
     """The bytes at an address."""
@@ -163,17 +160,15 @@ def _as_module(script: bytes, package: Package) -> bytes:
 
 
 def main(words: list[str] | None = None) -> int:
-    """`python -m camtrace.web.vendor [--tests FOLDER]`: what the page needs, or into another folder what its tests need."""
-    options = argparse.ArgumentParser(prog="python -m camtrace.web.vendor", description="Fetch what the static page takes from npm.")
-    options.add_argument("--tests", type=Path, metavar="FOLDER", help="Fetch what only the tests need, into this folder.")
-    folder: Path | None = options.parse_args(words).tests
-    target, packages = (TARGET, PACKAGES) if folder is None else (folder, TESTING)
+    """`python -m camtrace.web.vendor`: fetch what the page needs, unless it is there."""
+    about = "Fetch what the static page takes from npm."
+    argparse.ArgumentParser(prog="python -m camtrace.web.vendor", description=about).parse_args(words)
     try:
-        done = vendor(target, packages=packages)
+        done = vendor()
     except VendorError as error:
         sys.stderr.write(f"camtrace.web.vendor: {error}\n")
         return 1
-    sys.stdout.write(f"{target}: {'fetched' if done else 'already there'}\n")
+    sys.stdout.write(f"{TARGET}: {'fetched' if done else 'already there'}\n")
     return 0
 
 
