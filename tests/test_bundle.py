@@ -15,21 +15,10 @@ import pytest
 
 import camtrace
 from camtrace import safe_files
-from camtrace.bundle import (
-    CARD,
-    FEATURES,
-    FORMAT_VERSION,
-    HEAD,
-    MANIFEST,
-    REFERENCES,
-    BundleError,
-    Camera,
-    Manifest,
-    load_bundle,
-    write_bundle,
-)
+from camtrace.bundle import CARD, FEATURES, HEAD, REFERENCES, load_bundle, write_bundle
 from camtrace.calibration import MODES, NAMING, Calibration
 from camtrace.experts import Gate
+from camtrace.manifest import FORMAT_VERSION, MANIFEST, BundleError, Camera, Manifest
 from camtrace.types import References
 
 FILES = (FEATURES, HEAD, REFERENCES, CARD)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from typer.testing import CliRunner, Result
 import camtrace.localization as localization
 from camtrace.cli_localize import localize as command
 from camtrace.heatmap import colour, draw_heat, draw_mask, draw_page
-from camtrace.localization import Localization, locate
+from camtrace.labelmap import PALETTE, draw_labels, rank_cameras
+from camtrace.localization import Localization, lead, locate
 from camtrace.types import CamtraceError, Photo
 from made import encode
 from made_splices import MEASURED, even, known_net, spliced
@@ -66,7 +68,8 @@ def test_text_says_what_was_found_and_with_which_numbers(forged: Path, genuine: 
     lines = alarm.stdout.splitlines()
     assert lines[0] == str(forged)
     assert re.fullmatch(
-        r"  ALARM: two clusters of its blocks lie \d+\.\d\d apart, 1\.50 is asked for: 1 area\(s\) do not fit the rest", lines[1]
+        r"  ALARM: two clusters of its blocks lie \d+\.\d\d apart: score \d+\.\d\d, 0\.41 is asked for: 1 area\(s\) do not fit .*",
+        lines[1],
     )
     assert re.fullmatch(r"  Region 1:  x \d+ to \d+, y \d+ to \d+, \d+\.\d% of the photo; not calibrated into a probability", lines[2])
     assert lines[-1] == "  Bundle:    known 1"
@@ -77,8 +80,8 @@ def test_text_says_what_was_found_and_with_which_numbers(forged: Path, genuine: 
 
 
 def test_all_outputs_at_once(forged: Path, tmp_path: Path) -> None:
-    heat, mask, raw = (tmp_path / name for name in ("heat.png", "mask.png", "raw.npy"))
-    result = run(forged, "--to", "json", "--heatmap", heat, "--mask", mask, "--heatmap-raw", raw)
+    heat, mask, raw, cameras = (tmp_path / name for name in ("heat.png", "mask.png", "raw.npy", "cameras.png"))
+    result = run(forged, "--to", "json", "--heatmap", heat, "--mask", mask, "--heatmap-raw", raw, "--camera-map", cameras)
     assert (result.exit_code, result.stderr) == (0, "")
     document = json.loads(result.stdout)
     found = localization.localize(forged)
@@ -89,6 +92,7 @@ def test_all_outputs_at_once(forged: Path, tmp_path: Path) -> None:
     assert np.array_equal(picture(mask.read_bytes()), found.mask())
     assert set(np.unique(picture(mask.read_bytes())).tolist()) == {0, 255}
     assert picture(heat.read_bytes()).shape[1] >= 384
+    assert picture(cameras.read_bytes()).shape[0] > 320
 
 
 def test_a_quiet_photo_has_an_empty_mask_and_no_regions(genuine: Path, tmp_path: Path) -> None:
@@ -222,3 +226,29 @@ def test_a_photo_that_was_not_judged_cannot_be_drawn() -> None:
     found = localization.localize(b"no photo", name="x")
     with pytest.raises(CamtraceError, match="there is no map"):
         draw_heat(Photo("x", "", even(64, 64)), found)
+
+
+def test_each_camera_has_its_colour_and_the_unsure_is_paler() -> None:
+    pixels = spliced()
+    pixels[224:320, :128] = 128
+    photo, found = judged(pixels)
+    drawn = np.asarray(draw_labels(photo, found)).astype(int)
+    assert rank_cameras(found) == [0, 1]
+    for colour_of, area in zip(PALETTE, (drawn[20:50, 300:380], drawn[110:150, 150:200]), strict=False):
+        grey = np.asarray(Image.fromarray(area.astype(np.uint8)).convert("L"), float)
+        cast = area.mean(axis=(0, 1)) - grey.mean()
+        assert np.corrcoef(cast, np.array(colour_of) - np.mean(colour_of))[0, 1] > 0.9
+    hatched = drawn[304:320, :40]
+    assert (hatched == hatched[..., :1]).all()
+    assert found.certainty is not None
+    unsure = replace(found, certainty=np.zeros_like(found.certainty))
+    pale = np.asarray(draw_labels(photo, unsure)).astype(int)
+    assert np.ptp(pale[110:150, 150:200].mean(axis=(0, 1))) < np.ptp(drawn[110:150, 150:200].mean(axis=(0, 1)))
+    with pytest.raises(CamtraceError, match="there is no map"):
+        draw_labels(photo, replace(found, labels=None))
+
+
+def test_the_lead_of_the_closest_camera() -> None:
+    scores = np.array([[[0.0, 0.0, -1.0], [5.0, -5.0, 0.0], [np.nan] * 3]], np.float32)
+    assert lead(scores)[0].tolist() == pytest.approx([0.0, np.tanh(2.5), np.nan], nan_ok=True)
+    assert lead(scores[..., :1])[0].tolist() == pytest.approx([1.0, 1.0, np.nan], nan_ok=True)

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 import camtrace
-from camtrace.bundle import CARD, FEATURES, HEAD, MANIFEST, write_bundle
+from camtrace.bundle import CARD, FEATURES, HEAD, write_bundle
 from camtrace.card import measured
 from camtrace.degrade import degradation
 from camtrace.enrolment import FEW_PHOTOS, PROTOCOL, find_albums
-from camtrace.experts import TOGETHER, C, fit_gate
+from camtrace.experts import C_ALONG, TOGETHER, fit_gate
+from camtrace.manifest import MANIFEST
 from camtrace.mishaps import COPIES, copies_of
 from camtrace.patches import select_patches
 from camtrace.photo import decode_photo
@@ -62,7 +63,7 @@ def test_accuracy_is_filled_in(enrolment: camtrace.Enrolment) -> None:
     assert manifest.accuracy == {"protocol": PROTOCOL, "photos": 24, "right": round(right)}
     assert right / 24 >= 0.75  # chance: 0.25
     assert manifest.calibration is None
-    assert manifest.regularisation == C, "that of the base's experts"
+    assert manifest.regularisation == C_ALONG, "that of the base's experts"
     assert 0 < manifest.thresholds["majority"] <= 1
     assert manifest.thresholds["summed"] > 0
 
@@ -183,7 +184,7 @@ def expert(tmp_path_factory: pytest.TempPathFactory, gated: camtrace.Bundle, alb
 
 def test_experts_learn_from_degraded_copies(expert: camtrace.Enrolment, gated: camtrace.Bundle) -> None:
     manifest, references = expert.bundle.manifest, expert.bundle.references()
-    assert (manifest.head, manifest.vote, manifest.regularisation) == ("experts", "summed", C)
+    assert (manifest.head, manifest.vote, manifest.regularisation) == ("experts", "summed", C_ALONG)
     assert references.copies is not None
     assert set(references.copies) == set(range(COPIES + 1))
     for photo in np.unique(references.photos):

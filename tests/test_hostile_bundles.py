@@ -17,7 +17,8 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from safetensors.numpy import load, save
 
 from camtrace import bundle_check
-from camtrace.bundle import _MODELS, DEFAULT, FEATURES, HEAD, MANIFEST, REFERENCES, BundleError, load_bundle
+from camtrace.bundle import _MODELS, DEFAULT, FEATURES, HEAD, REFERENCES, load_bundle
+from camtrace.manifest import MANIFEST, BundleError
 from camtrace.safe_files import is_plain_name
 
 Nodes = list[Any]

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import camtrace.localization as localization
+from camtrace.alarm import Measured, read_measured
 from camtrace.blocks import CELL, Blocks, choose_stride, find_centres, gather, informative, paint, split_blocks
 from camtrace.bundle import load_bundle
 from camtrace.grids import read_grids
-from camtrace.localization import Localization, Measured, localize, locate, name_cells
+from camtrace.localization import Localization, localize, locate, name_cells
 from camtrace.photo import decode_photo
 from camtrace.regions import box_of, find_areas, outline_of
 from camtrace.types import BundleId, CamtraceError, Photo
@@ -180,9 +181,44 @@ def test_a_region_says_so_where_its_grid_is_another_one_too(bundle: KnownNet) ->
     pixels[..., 1] &= 254
     pixels[100:356, 200:456, 1] |= 1
     [region] = locate(as_photo(pixels), bundle=bundle).regions
-    assert "its JPEG grid is another one too" in region.reason
+    assert "its JPEG grid is another one" in region.reason
     [plain] = locate(as_photo(spliced()), bundle=bundle).regions
     assert "grid" not in plain.reason
+
+
+def test_a_noisier_part_is_raised_in_the_fused_map_and_said_only_if_it_was_measured(
+    bundle: KnownNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soft = Image.fromarray(noise(10, 12, low=60, high=190)).resize((384, 320), Image.Resampling.BICUBIC)
+    pixels = np.asarray(soft, np.int64) + np.random.default_rng(0).normal(0, 2, (320, 384, 3)).round().astype(np.int64)
+    pixels[64:192, 96:256] += np.random.default_rng(1).normal(0, 6, (128, 160, 3)).round().astype(np.int64)
+    pixels = pixels.clip(8, 250)
+    pixels[..., 1] &= ~1
+    pixels[64:192, 96:256, 1] |= 1
+    photo = as_photo(pixels.astype(np.uint8))
+    quiet = locate(photo, bundle=bundle)
+    assert np.array_equal(quiet.heat(), quiet.consistency_map())
+    assert "noisier" not in quiet.regions[0].reason
+    monkeypatch.setattr(localization, "read_measured", lambda: replace(MEASURED, noise=0.5, usual_noise=1.0, noise_limit=2.5))
+    found = locate(photo, bundle=bundle)
+    assert found.noise_map()[112:144, 144:208].min() > 2.5
+    raised = (found.heat() - found.consistency_map())[112:144, 144:208]
+    assert np.allclose(raised, 0.5 * (np.minimum(found.noise_map()[112:144, 144:208], 5) - 1), atol=1e-4)
+    assert "it is noisier than the rest at its brightness and texture" in found.regions[0].reason
+
+
+def test_an_enlarged_part_is_said_and_takes_no_part_in_the_fused_map(bundle: KnownNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = even(384, 448)
+    larger = np.asarray(Image.fromarray(noise(320, 320, seed=4, low=60, high=190)).resize((416, 416), Image.Resampling.BICUBIC))
+    pixels[96:288, 128:320] = larger[7:199, 5:197]
+    pixels[96:288, 128:320, 1] |= 1
+    monkeypatch.setattr(localization, "read_measured", lambda: replace(MEASURED, resampling_limit=1.2))
+    found = locate(as_photo(pixels), bundle=bundle)
+    assert found.resampling_map()[176:208, 208:240].min() > 1.2
+    assert "it has traces of enlarging that the rest has not" in found.regions[0].reason
+    assert np.array_equal(found.heat(), found.consistency_map())
+    plain = locate(as_photo(spliced()), bundle=bundle)
+    assert "enlarging" not in plain.regions[0].reason
 
 
 def test_stride_by_the_size_of_the_photo() -> None:
@@ -262,7 +298,7 @@ def test_the_result_as_json(bundle: KnownNet) -> None:
         *("size", "stride", "bundle"),
     }
     assert document["size"] == [384, 320]
-    assert document["maps"].keys() == {"consistency", "cameras", "jpeg_grid"}
+    assert document["maps"].keys() == {"fused", "consistency", "cameras", "jpeg_grid", "noise", "resampling"}
     [region] = document["regions"]
     assert set(region) == {"box", "polygon", "area", "score", "probability", "camera", "reason"}
     assert region["probability"] is None  # never a percentage that was not fitted
@@ -289,7 +325,7 @@ def test_what_the_threshold_was_not_measured_on_is_said(bundle: KnownNet, monkey
 
 
 def test_the_shipped_figures_keep_their_promise() -> None:
-    measured = localization.read_measured()
+    measured = read_measured()
     assert measured.genuine >= 100
     assert measured.alarms / measured.genuine <= 0.05
     assert (measured.slope is None) == (measured.offset is None)

@@ -20,10 +20,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import camtrace
-from camtrace.bundle import CARD, FEATURES, HEAD, Camera, load_bundle, write_bundle
+from camtrace.bundle import CARD, FEATURES, HEAD, load_bundle, write_bundle
 from camtrace.claim import camera_of
 from camtrace.enrolment import enroll, find_albums
 from camtrace.experts import Gate, fit_experts, join, run_experts
+from camtrace.manifest import Camera
 from camtrace.outputs import to_text
 from camtrace.teaching import fit_duel_head
 from camtrace.types import CamtraceError, References

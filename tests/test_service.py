@@ -21,9 +21,9 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 from typer.testing import CliRunner
 
 import camtrace
-from camtrace.bundle import MANIFEST
 from camtrace.calibration import MODES
 from camtrace.cli_web import export_web, serve
+from camtrace.manifest import MANIFEST
 from camtrace.simulator import MadeCamera
 from camtrace.web import models
 from camtrace.web.settings import MEMORY_BUNDLES, Limits, Settings, check

@@ -12,12 +12,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from camtrace.bundle import Bundle, BundleError, load_bundle
+    from camtrace.bundle import Bundle, load_bundle
     from camtrace.enrolment import Enrolment, enroll
     from camtrace.identification import identify, identify_many
     from camtrace.inspection import Inspection, inspect
     from camtrace.likeness import Likeness, compare, compare_many
     from camtrace.localization import Localization, localize
+    from camtrace.manifest import BundleError
     from camtrace.types import CamtraceError, Claim, PhotoError, Ranked, Verdict
 
 __version__ = "0.1.0"
@@ -47,12 +48,13 @@ __all__ = [
 
 # Public names by the module they live in, imported on first use so that `import camtrace` costs next to nothing.
 _HOMES = {
-    "bundle": ("Bundle", "BundleError", "load_bundle"),
+    "bundle": ("Bundle", "load_bundle"),
     "enrolment": ("Enrolment", "enroll"),
     "identification": ("identify", "identify_many"),
     "inspection": ("Inspection", "inspect"),
     "likeness": ("Likeness", "compare", "compare_many"),
     "localization": ("Localization", "localize"),
+    "manifest": ("BundleError",),
     "types": ("CamtraceError", "Claim", "PhotoError", "Ranked", "Verdict"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

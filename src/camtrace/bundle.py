@@ -14,98 +14,32 @@ ship with camtrace comes from a stranger: `bundle_check` looks at what is in it 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from camtrace import bundle_check as check
-from camtrace.calibration import Calibration, Groups, read_calibration
 from camtrace.comparison import COMPARISON, NEARNESS, Comparison, centres_of, from_tensors, nearness, to_tensors
 from camtrace.experts import Gate
-from camtrace.patches import RESIZED, RULES
+from camtrace.manifest import MANIFEST, BundleError, Manifest, manifest_json, read_manifest
 from camtrace.runtime import onnx_runtime
-from camtrace.safe_files import is_plain_name, read_inside, write_folder
-from camtrace.types import BundleId, CamtraceError, Level, Patches, References, Votes, VotingWay
-from camtrace.vote import WAYS
+from camtrace.safe_files import read_inside, write_folder
+from camtrace.types import BundleId, Patches, References, Votes
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-FORMAT_VERSION = 2  # 2: calibration, families, heads by condition
 DEFAULT = "default"
-FEATURES, HEAD, REFERENCES, CARD, MANIFEST = "features.onnx", "head.onnx", "references.safetensors", "card.md", "manifest.json"
+FEATURES, HEAD, REFERENCES, CARD = "features.onnx", "head.onnx", "references.safetensors", "card.md"
 CENTRES = "centres"
-HeadKind = Literal["one-vs-one", "experts"]
 _FILES = {FEATURES: check.MAX_MODEL, HEAD: check.MAX_MODEL, REFERENCES: check.MAX_REFERENCES, CARD: check.MAX_CARD}
 _MODELS = Path(__file__).parent / "models"
-
-
-class BundleError(CamtraceError):
-    """A bundle that is missing, incomplete, changed or made by a newer camtrace."""
-
-
-@dataclass(frozen=True)
-class Camera:
-    """A camera that a bundle knows.
-
-    `accuracy` is the share of its `tested` photos whose raw winner was right, None if it could not be tested; `protocol` says how
-    these photos differed from those that taught the camera.
-    """
-
-    name: str
-    make: str
-    photos: int
-    accuracy: float | None = None
-    tested: int = 0
-    protocol: str = ""
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What `manifest.json` says; see the module's docstring for the other files."""
-
-    name: str
-    version: str
-    cameras: tuple[Camera, ...]
-    thresholds: dict[VotingWay, float]  # smallest evidence that still names a camera, by way of voting
-    patch_size: int = 64
-    patch_count: int = 32
-    rule: str = "mid-tone"
-    vote: VotingWay = "summed"
-    dimension: int = 128
-    regularisation: float | None = None  # C of the SVMs
-    head: HeadKind = "one-vs-one"
-    families: dict[str, tuple[str, ...]] = field(default_factory=dict)  # sister cameras that are easily mistaken for each other
-    calibration: Calibration | None = None
-    training: dict[str, Any] = field(default_factory=dict)
-    accuracy: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Camera names in the order of the head's output."""
-        return tuple(camera.name for camera in self.cameras)
-
-    @property
-    def groups(self) -> Groups:
-        """What each camera is called at each level; one without sisters is its own family."""
-        family = {camera: name for name, members in self.families.items() for camera in members}
-        return {
-            "model": self.labels,
-            "family": tuple(family.get(name, name) for name in self.labels),
-            "maker": tuple(camera.make for camera in self.cameras),
-        }
-
-    def called(self, answer: str, level: Level) -> tuple[str, ...]:
-        """The cameras that an answer stands for."""
-        names = self.groups.get(level, ())
-        return tuple(camera for camera, name in zip(self.labels, names, strict=False) if name == answer)
 
 
 @dataclass(frozen=True)
@@ -189,9 +123,35 @@ def load_bundle(path: str | os.PathLike[str] | None = None, *, threads: int = 0)
         A file is missing or was changed, or the bundle needs a newer camtrace.
     """
     folder = _MODELS / DEFAULT if path is None else Path(path)
-    manifest, hashes = _read_manifest(folder)
-    files = {name: _read_checked(folder, name, hashes.get(name)) for name in _FILES}
-    if path is not None:  # the one that ships is as trusted as this code
+    # the one that ships is as trusted as this code
+    return _open(partial(read_inside, folder), folder, threads=threads, trusted=path is None)
+
+
+def open_bundle(files: Mapping[str, bytes], *, name: str = "<memory>", threads: int = 0) -> Bundle:
+    """A bundle whose files, as `pack_bundle` gives them, lie in memory; `name` is what messages call their folder.
+
+    Raises
+    ------
+    BundleError
+        As `load_bundle`.
+    """
+
+    def read(file: str, *, most: int) -> bytes:
+        if file not in files:
+            raise FileNotFoundError(f"there is no {file}")
+        return files[file]
+
+    return _open(read, Path(name), threads=threads, trusted=False)
+
+
+def _open(read: Callable[..., bytes], folder: Path, *, threads: int, trusted: bool) -> Bundle:
+    try:
+        manifest, hashes = read_manifest(read(MANIFEST, most=check.MAX_MANIFEST), folder / MANIFEST)
+    except OSError as error:
+        reason = error.strerror or error
+        raise BundleError(f"{folder}: no bundle here ({MANIFEST}: {reason}); expected a folder with {MANIFEST}") from error
+    files = {name: _read_checked(read, folder / name, hashes.get(name)) for name in _FILES}
+    if not trusted:
         _check_models(manifest, files, folder)
     bundle = Bundle(manifest, files, _session(files[FEATURES], folder, threads), _session(files[HEAD], folder, threads))
     _check_shapes(bundle, folder)
@@ -222,15 +182,40 @@ def write_bundle(
         The folder exists and `force` was not given, it exists and is no bundle, or it cannot be written.
     """
     check_target(folder, force=force)
-    files = {
-        FEATURES: features,
-        HEAD: head,
-        REFERENCES: _pack(references, gate, comparison, neighbours),
-        CARD: card.encode(),
-        **(figures or {}),
-    }
-    document = {"format": FORMAT_VERSION, **asdict(manifest), "files": {name: _sha256(data) for name, data in files.items()}}
-    files[MANIFEST] = (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+    files = pack_bundle(
+        manifest,
+        features=features,
+        head=head,
+        references=references,
+        card=card,
+        gate=gate,
+        comparison=comparison,
+        neighbours=neighbours,
+        figures=figures,
+    )
+    write_files(folder, files, force=force)
+
+
+def pack_bundle(
+    manifest: Manifest,
+    *,
+    features: bytes,
+    head: bytes,
+    references: References,
+    card: str,
+    gate: Gate | None = None,
+    comparison: Comparison | None = None,
+    neighbours: Comparison | None = None,
+    figures: Mapping[str, bytes] | None = None,
+) -> dict[str, bytes]:
+    """The files of a bundle, by name; the arguments are those of `write_bundle`."""
+    packed = _pack(references, gate, comparison, neighbours)
+    files = {FEATURES: features, HEAD: head, REFERENCES: packed, CARD: card.encode(), **(figures or {})}
+    return {**files, MANIFEST: manifest_json(manifest, {name: _sha256(data) for name, data in files.items()})}
+
+
+def write_files(folder: Path, files: Mapping[str, bytes], *, force: bool = False) -> None:
+    """Write the files that `pack_bundle` gave, as `write_bundle` does."""
     try:
         write_folder(folder, files, check=lambda: check_target(folder, force=force))
     except OSError as error:
@@ -247,73 +232,9 @@ def check_target(folder: Path, *, force: bool) -> None:
         raise BundleError(f"{folder}: a bundle is already there; --force replaces it")
 
 
-def _read_manifest(folder: Path) -> tuple[Manifest, dict[str, str]]:
-    path = folder / MANIFEST
+def _read_checked(read: Callable[..., bytes], path: Path, expected: str | None) -> bytes:
     try:
-        document = check.parse_json(read_inside(folder, MANIFEST, most=check.MAX_MANIFEST))
-    except OSError as error:
-        reason = error.strerror or error
-        raise BundleError(f"{folder}: no bundle here ({MANIFEST}: {reason}); expected a folder with {MANIFEST}") from error
-    except ValueError as error:
-        raise BundleError(f"{path}: not JSON: {error}") from error
-    found = document.pop("format", None) if isinstance(document, dict) else None
-    if not isinstance(found, int):
-        raise BundleError(f"{path}: no format version, expected {FORMAT_VERSION}")
-    if found > FORMAT_VERSION:
-        raise BundleError(f"{path}: bundle format {found}, this camtrace reads up to {FORMAT_VERSION}; upgrade camtrace")
-    try:
-        hashes = {name: str(value) for name, value in dict(document.pop("files")).items()}
-        cameras = tuple(Camera(**camera) for camera in document.pop("cameras"))
-        families = {name: tuple(members) for name, members in dict(document.pop("families", {})).items()}
-        calibration = read_calibration(document.pop("calibration", None))
-        manifest = Manifest(cameras=cameras, families=families, calibration=calibration, **document)
-        _check_choices(manifest)
-        _check_values(manifest, hashes)
-        return manifest, hashes
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise BundleError(f"{path}: not a valid manifest: {error}") from error
-
-
-def _check_choices(manifest: Manifest) -> None:
-    """Names in the manifest that this camtrace must know, else the error would come with the first photo."""
-    choices = (("rule", manifest.rule, (*RULES, RESIZED)), ("vote", manifest.vote, WAYS), ("head", manifest.head, get_args(HeadKind)))
-    for field_name, found, known in choices:
-        if found not in known:
-            raise ValueError(f"{field_name} {found!r} is not one of {', '.join(known)}")
-    if missing := set(WAYS) - set(manifest.thresholds):
-        raise ValueError(f"no threshold for {', '.join(sorted(missing))}")
-
-
-def _check_values(manifest: Manifest, hashes: Mapping[str, str]) -> None:
-    """Names and numbers from a stranger: what is shown must be fit to be shown, what sizes things must be of their size."""
-    for what, name in (("name", manifest.name), ("version", manifest.version), *(("family", name) for name in manifest.families)):
-        check.check_name(what, name)
-    check.check_whole("the number of cameras", len(manifest.cameras), least=1, most=check.MAX_CAMERAS)
-    for camera in manifest.cameras:
-        check.check_camera(camera)
-    if not isinstance(manifest.training, dict) or not isinstance(manifest.accuracy, dict):
-        raise ValueError("training or accuracy that is no object")
-    if len(set(manifest.labels)) != len(manifest.labels):
-        raise ValueError("two cameras of one name")
-    if not {camera for members in manifest.families.values() for camera in members} <= set(manifest.labels):
-        raise ValueError("a family with cameras that the bundle does not know")
-    check.check_whole("patch_size", manifest.patch_size, least=8, most=check.MAX_PATCH)
-    check.check_whole("patch_count", manifest.patch_count, least=1, most=check.MAX_PATCHES)
-    check.check_whole("dimension", manifest.dimension, least=1, most=check.MAX_DIMENSION)
-    check.check_finite("threshold", manifest.thresholds.values())
-    if (known := manifest.calibration) is not None:
-        levels = [value for mode in known.modes.values() for value in mode.values()]
-        check.check_finite("calibration", (known.half, known.scale, known.bias, *known.weights, *levels))
-        if len(manifest.cameras) < 2 or known.half < 0:
-            raise ValueError("a calibration of less than two cameras, or of less than no patches")
-    if strange := [name for name in hashes if not is_plain_name(name)]:
-        raise ValueError(f"files: {strange[0]!r} is not a plain name")
-
-
-def _read_checked(folder: Path, name: str, expected: str | None) -> bytes:
-    path = folder / name
-    try:
-        data = read_inside(folder, name, most=_FILES[name])
+        data = read(path.name, most=_FILES[path.name])
     except OSError as error:
         raise BundleError(f"{path}: a file of the bundle cannot be read: {error.strerror or error}") from error
     if expected is None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from camtrace.bundle import Camera, Manifest
 from camtrace.calibration import Calibration
+from camtrace.manifest import Camera, Manifest
 from camtrace.types import BundleId
 
 

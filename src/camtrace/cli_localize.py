@@ -45,6 +45,9 @@ def localize(
     heatmap_raw: Annotated[
         Path | None, typer.Option("--heatmap-raw", help="Write the map to this NPY file: float32, height x width, NaN = no data.")
     ] = None,
+    camera_map: Annotated[
+        Path | None, typer.Option("--camera-map", help="Write which known camera each place is closest to, drawn, to this PNG file.")
+    ] = None,
     bundle: Annotated[
         Path | None, typer.Option("--bundle", help="Bundle folder to judge with; the one that ships if not given.")
     ] = None,
@@ -59,7 +62,7 @@ def localize(
     """
     from camtrace.localization import localize as run
 
-    check_targets([path for path in (heatmap, mask, heatmap_raw) if path is not None], photo, force=force)
+    check_targets([path for path in (heatmap, mask, heatmap_raw, camera_map) if path is not None], photo, force=force)
     if to == "png" and sys.stdout.isatty():
         raise typer.BadParameter("a PNG is no text for a terminal; send it to a file, or use --heatmap FILE.png")
     name = "<stdin>" if photo == "-" else photo
@@ -67,7 +70,7 @@ def localize(
     with progress("localizing") as show:
         found = run(source, bundle=bundle, stride=stride, name=name, on_step=show)
     if found.status == "ok":
-        _write_files(found, source, heatmap=heatmap, mask=mask, raw=heatmap_raw, force=force)
+        _write_files(found, source, heatmap=heatmap, mask=mask, raw=heatmap_raw, camera_map=camera_map, force=force)
     _show(found, source, to)
     raise typer.Exit(0 if found.status == "ok" else 1)
 
@@ -141,11 +144,19 @@ def _photo(found: Localization, source: bytes | str) -> Photo:
 
 
 def _write_files(
-    found: Localization, source: bytes | str, *, heatmap: Path | None, mask: Path | None, raw: Path | None, force: bool
+    found: Localization,
+    source: bytes | str,
+    *,
+    heatmap: Path | None,
+    mask: Path | None,
+    raw: Path | None,
+    camera_map: Path | None,
+    force: bool,
 ) -> None:
     import numpy as np
 
     from camtrace.heatmap import draw_heat, draw_mask
+    from camtrace.labelmap import draw_labels
 
     if heatmap is not None:
         picture = draw_heat(_photo(found, source), found)
@@ -156,6 +167,9 @@ def _write_files(
     if raw is not None:
         heat = found.heat()
         _write(raw, lambda stream: np.save(stream, heat, allow_pickle=False), force=force)
+    if camera_map is not None:
+        drawn = draw_labels(_photo(found, source), found)
+        _write(camera_map, lambda stream: drawn.save(stream, "PNG"), force=force)
 
 
 def _write(path: Path, fill: Callable[[BinaryIO], object], *, force: bool) -> None:

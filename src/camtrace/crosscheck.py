@@ -115,6 +115,7 @@ def _lines(found: Crosscheck) -> Iterator[str]:
 
 
 def device_in_words(result: DeviceMatch) -> str:
+    """The device named, or the nearest and why it is not."""
     if not result.ranking:
         return "no device of the database"
     best = result.ranking[0]

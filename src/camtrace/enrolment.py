@@ -7,14 +7,14 @@ them, where the bundle's head has experts). A few photos a camera do.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from camtrace.bundle import FEATURES, Bundle, Camera, Manifest, check_target, load_bundle, write_bundle
+from camtrace.bundle import FEATURES, Bundle, check_target, load_bundle, pack_bundle, write_files
 from camtrace.bundle_check import LONGEST_NAME, check_name
 from camtrace.calibration import FEWEST_PHOTOS, fit_calibration
 from camtrace.card import enrolled_card
@@ -22,8 +22,9 @@ from camtrace.claim import camera_of, canonical
 from camtrace.experts import join
 from camtrace.history import cut_patches, examine, origin_of
 from camtrace.identification import BundleLike, ready
+from camtrace.manifest import Camera, Manifest
 from camtrace.mishaps import copies_of
-from camtrace.photo import find_photos, read_photo
+from camtrace.photo import Source, describe, find_photos, read_photo
 from camtrace.screening import as_text, visible
 from camtrace.teaching import Fit, fit_duel_head, fit_expert_head
 from camtrace.types import CamtraceError, Patches, Photo, PhotoError, References
@@ -31,7 +32,7 @@ from camtrace.types import CamtraceError, Patches, Photo, PhotoError, References
 FEW_PHOTOS = 5
 PROTOCOL = "photos left out by turns (cross-validation); they may share scenes and devices with the photos that taught"
 
-Step = Callable[[Path], object]
+Step = Callable[[Source], object]
 Taught = dict[str, list[list[NDArray[np.float32]]]]
 """Features (n_patches, dimension) of each usable photo and then of its degraded copies, by camera."""
 
@@ -68,22 +69,52 @@ def enroll(
     """
     base, target = ready(bundle), Path(out)
     check_target(target, force=force)
+    lesson = teach(find_albums(Path(folder)), base=base, name=_name_of(target), only=only, on_photo=on_photo, where=str(folder))
+    write_files(target, lesson.files, force=force)
+    return Enrolment(load_bundle(target), lesson.photos, lesson.failures, lesson.warnings)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A bundle that was taught, not yet written."""
+
+    manifest: Manifest
+    files: dict[str, bytes]  # as `camtrace.bundle.open_bundle` and `write_files` take them
+    photos: dict[str, int]
+    failures: dict[str, str]
+    warnings: tuple[str, ...]
+
+
+def teach(
+    albums: Mapping[str, Sequence[Source]],
+    *,
+    base: Bundle,
+    name: str,
+    only: bool = False,
+    where: str = "albums",
+    on_photo: Step = lambda _: None,
+) -> Lesson:
+    """What `enroll` does, without a folder: photos by camera -> the files of a bundle called `name`; `where` begins messages.
+
+    Raises
+    ------
+    CamtraceError
+        As `enroll`.
+    """
     old, joined = ((), None) if only else (base.manifest.cameras, _references(base))
-    albums = _as_known(find_albums(Path(folder)), old)
-    taught, failures, twice = _teach(base, albums, on_photo)
+    taught, failures, twice = _teach(base, _as_known(albums, old), on_photo)
     if not taught:
-        raise CamtraceError(f"{folder}: not one usable photo in it; the first problem: {next(iter(failures.values()))}")
+        raise CamtraceError(f"{where}: not one usable photo in it; the first problem: {next(iter(failures.values()))}")
     if only and len(taught) < 2:
-        raise CamtraceError(f"{folder}: {len(taught)} camera with usable photos, --only needs at least 2 to tell apart")
+        raise CamtraceError(f"{where}: {len(taught)} camera with usable photos, --only needs at least 2 to tell apart")
     names = [camera.name for camera in old]
-    names += [name for name in taught if name not in names]
+    names += [camera for camera in taught if camera not in names]
     references = _join(base, joined, taught, names)
     gate = base.gate() if base.manifest.head == "experts" else None
     fit = fit_duel_head(references, len(names)) if gate is None else fit_expert_head(references, len(names), gate, base.neighbours())
-    manifest = _manifest(base, _name_of(target), old, taught, names, fit)
+    manifest = _manifest(base, name, old, taught, names, fit)
     warnings = (*twice, *_warn(taught, manifest))
-    write_bundle(
-        target,
+    files = pack_bundle(
         manifest,
         features=base.files[FEATURES],
         head=fit.head,
@@ -92,9 +123,8 @@ def enroll(
         comparison=base.comparison(),
         neighbours=base.neighbours(),
         card=enrolled_card(manifest, base.id, warnings),
-        force=force,
     )
-    return Enrolment(load_bundle(target), {name: len(photos) for name, photos in taught.items()}, failures, warnings)
+    return Lesson(manifest, files, {camera: len(photos) for camera, photos in taught.items()}, failures, warnings)
 
 
 def _warn(taught: Taught, manifest: Manifest) -> Iterator[str]:
@@ -149,37 +179,38 @@ def _camera_of(folder: Path) -> str:
     return name
 
 
-def _as_known(albums: dict[str, list[Path]], old: Iterable[Camera]) -> dict[str, list[Path]]:
+def _as_known(albums: Mapping[str, Sequence[Source]], old: Iterable[Camera]) -> dict[str, list[Source]]:
     """Albums under the names that the base knows: a folder cannot be called `Samsung ES90/ ES91`, but `Samsung_ES90_ES91`."""
     known = {canonical(camera.name): camera.name for camera in old}
-    named: dict[str, list[Path]] = {}
+    named: dict[str, list[Source]] = {}
     for name, photos in albums.items():
         named.setdefault(known.get(canonical(name), name), []).extend(photos)
     return named
 
 
-def _teach(base: Bundle, albums: dict[str, list[Path]], on_photo: Step) -> tuple[Taught, dict[str, str], list[str]]:
+def _teach(base: Bundle, albums: Mapping[str, Sequence[Source]], on_photo: Step) -> tuple[Taught, dict[str, str], list[str]]:
     """Features of every usable photo, by camera, the reasons why others were left out, and warnings of photos given twice."""
     taught: Taught = {}
     failures: dict[str, str] = {}
-    first: dict[str, tuple[str, Path]] = {}  # camera and path by SHA-256
+    first: dict[str, tuple[str, str]] = {}  # camera and photo by SHA-256
     twice: list[str] = []
     for name, photos in albums.items():
-        for path in photos:
+        for source in photos:
+            path = describe(source)
             try:
-                photo = read_photo(path)
+                photo = read_photo(source)
                 features = _features(base, photo)  # before the album is begun: one without a usable photo is none
                 taught.setdefault(name, []).append(features)
                 camera, other = first.setdefault(photo.sha256, (name, path))
                 if other != path:
                     twice.append(_say_twice(other, path, camera, name))
             except PhotoError as error:
-                failures[str(path)] = str(error)
-            on_photo(path)
+                failures[path] = str(error)
+            on_photo(source)
     return taught, failures, twice
 
 
-def _say_twice(first: Path, second: Path, camera: str, other: str) -> str:
+def _say_twice(first: str, second: str, camera: str, other: str) -> str:
     why = f"two cameras, {camera} and {other}, cannot have taken one photo" if camera != other else "one photo teaches nothing twice"
     return f"{first} and {second} are the same file: {why}"
 

@@ -24,6 +24,7 @@ LONGEST = 1600
 """Longer sides of a photo are reduced to this in the picture, never in mask and raw map."""
 
 _ANCHORS = ((8, 22, 78), (66, 78, 118), (128, 128, 124), (196, 178, 92), (255, 236, 66))
+_SCALE = 5.0
 _STRENGTH = 0.6  # of the colours over the photo
 _HATCH = 10  # pixels from line to line
 _OUTLINE = (214, 39, 90)
@@ -62,7 +63,7 @@ def draw_page(photo: Photo, found: Localization) -> str:
 
     Raises CamtraceError where the photo was not judged.
     """
-    plain, heat = _reduced(photo), _overlay(photo, found)
+    plain, heat = reduced(photo), _overlay(photo, found)
     stream = io.BytesIO()
     plain.save(stream, "JPEG", quality=90)
     legend = Image.new("RGB", (2 * _BAR, _LEGEND), "white")
@@ -98,25 +99,26 @@ def _factor(photo: Photo) -> int:
     return -(-max(photo.size) // LONGEST)
 
 
-def _reduced(photo: Photo) -> Image.Image:
+def reduced(photo: Photo) -> Image.Image:
+    """The photo, small enough for a picture."""
     return Image.fromarray(photo.pixels).reduce(_factor(photo))
 
 
 def _limit(found: Localization) -> float:
-    """The excess at both ends of the scale: twice that of two clusters as far apart as the threshold asks for."""
-    return 2 * (found.threshold or 1.0) ** 2
+    """The value at both ends of the scale, the same for all photos: twice that of two clusters 1.6 apart, where most splices alarm."""
+    return _SCALE
 
 
 def _overlay(photo: Photo, found: Localization) -> Image.Image:
     if found.cells is None:
         raise CamtraceError(f"{found.source}: there is no map: {found.reason}")
-    plain = _reduced(photo)
+    plain = reduced(photo)
     factor = _factor(photo)
-    excess = _spread(found.cells, found.origin, (plain.height, plain.width), factor)
+    excess = spread(found.cells, found.origin, (plain.height, plain.width), factor)
     known = ~np.isnan(excess)
     grey = np.asarray(plain.convert("L"), np.float32)[..., None]
     colours = colour(np.where(known, excess / (2 * _limit(found)) + 0.5, 0).astype(np.float32))
-    mixed = np.where(known[..., None], (1 - _STRENGTH) * grey + _STRENGTH * colours, _hatch(np.asarray(plain)))
+    mixed = np.where(known[..., None], (1 - _STRENGTH) * grey + _STRENGTH * colours, hatch(np.asarray(plain)))
     picture = Image.fromarray(np.rint(mixed).astype(np.uint8))
     pen = ImageDraw.Draw(picture)
     for region in found.regions:
@@ -125,7 +127,7 @@ def _overlay(photo: Photo, found: Localization) -> Image.Image:
     return picture
 
 
-def _spread(cells: Floats, origin: tuple[int, int], shape: tuple[int, int], factor: int) -> Floats:
+def spread(cells: Floats, origin: tuple[int, int], shape: tuple[int, int], factor: int) -> Floats:
     """Cells -> the picture (h, w), each pixel that of its middle; NaN outside the cells."""
     rows, columns = (((np.arange(side) + 0.5) * factor - begin) // CELL for side, begin in zip(shape, origin, strict=True))
     padded = np.pad(cells, 1, constant_values=np.nan)
@@ -134,7 +136,7 @@ def _spread(cells: Floats, origin: tuple[int, int], shape: tuple[int, int], fact
     return spread
 
 
-def _hatch(pixels: Pixels) -> Pixels:
+def hatch(pixels: Pixels) -> Pixels:
     """The picture (h, w, 3) with diagonal lines, light and dark ones side by side: one of them shows on whatever is below."""
     phase = np.add.outer(np.arange(pixels.shape[0]), np.arange(pixels.shape[1])) % _HATCH
     hatched = pixels.copy()
@@ -153,7 +155,7 @@ def _draw_legend(pen: ImageDraw.ImageDraw, top: int, found: Localization) -> Non
         anchor = {0.0: "la", 0.5: "ma", 1.0: "ra"}[share]
         pen.text((left + share * _BAR, upper + _TEXT + 4), word, fill="black", font=font, anchor=anchor)
     right = left + _BAR + 2 * _MARGIN
-    hatched = _hatch(np.full((_TEXT, 2 * _TEXT, 3), 128, np.uint8))[..., 0].tolist()
+    hatched = hatch(np.full((_TEXT, 2 * _TEXT, 3), 128, np.uint8))[..., 0].tolist()
     for row, shades in enumerate(hatched):
         for column, shade in enumerate(shades):
             pen.point((right + column, upper + row), fill=(shade, shade, shade))

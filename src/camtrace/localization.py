@@ -1,9 +1,12 @@
 """Where in a photo does something come from another camera or another processing history (METHOD section 7).
 
-The features of overlapping blocks are clustered in two (`camtrace.blocks`); how far the clusters lie apart is the photo's score. It
-alarms where the score reaches a threshold that was measured on genuine photos (localization.json), and only then are there
-regions: what lies nearer to the foreign cluster than to the dominant one. Below the threshold nothing is claimed, nor is it said
-that the photo is genuine.
+The features of overlapping blocks are clustered in two (`camtrace.blocks`); how far the clusters lie apart, and whether they compare
+as two cameras do, is the photo's score (`camtrace.alarm`). It alarms where the score reaches a threshold that was measured on genuine
+photos (localization.json), and only then are there regions: what is foreign in the fused map. Below the threshold nothing is claimed,
+nor is it said that the photo is genuine.
+
+The fused map is how much nearer each place lies to the foreign cluster, raised where the noise or the JPEG grid is another one than in
+most of the photo: both made it better on photos that its weights were not fitted on. Resampling did not, and is a map of its own.
 """
 
 from __future__ import annotations
@@ -11,15 +14,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
-from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from camtrace.blocks import CELL, Blocks, Flags, Floats, OnStep, Split, choose_stride, gather, ignore, paint, split_blocks
+from camtrace.alarm import Found, Measured, judge_photo, read_measured, sum_up
+from camtrace.blocks import CELL, Blocks, Flags, Floats, OnStep, choose_stride, gather, ignore, paint, split_blocks
 from camtrace.bundle import Bundle
+from camtrace.fusion import Layers, find_reasons, fuse, read_layers
 from camtrace.grids import Grids, read_grids
 from camtrace.history import Grid, History, examine, origin_of
 from camtrace.identification import BundleLike, ready
@@ -27,42 +30,26 @@ from camtrace.photo import Source, describe, read_photo
 from camtrace.regions import box_of, find_areas, outline_of
 from camtrace.types import BundleId, CamtraceError, Photo, PhotoError, Status
 
+Part = TypeVar("Part")
+
 SCHEMA_VERSION = 1
-CALIBRATION = "localization.json"
 FEWEST_BLOCKS = 40
 """With fewer informative blocks nothing is said: no centre can be told from another."""
 SMALLEST_REGION = 16
 """In cells: one block."""
 
 MAPS = {
+    "fused": "consistency, raised where noise or jpeg_grid differ; alarm regions and mask are where it is above 0",
     "consistency": "how much nearer each place lies to the foreign cluster of blocks than to the dominant one; no camera need be known",
     "cameras": "the known camera that each place is closest to, right or wrong: it may be none of them",
     "jpeg_grid": "where the JPEG grid is another one than in most of the photo; it takes no part in the alarm",
+    "noise": "how much noisier (above 0) or cleaner (below 0) a place is than most of the photo at its brightness and texture",
+    "resampling": "traces of enlarging that most of the photo has not; part of neither the fused map nor the alarm",
 }
 """The maps there are, and what each says."""
 
-_NOT_IN_JSON = frozenset({"cells", "labels", "moved", "foreign", "cameras", "origin"})
-_MOVED = 0.3  # windows that lie half outside count as well: of 20 pasted squares the least had 0.44, the 40 genuine photos 0.0
+_NOT_IN_JSON = frozenset({"cells", "labels", "certainty", "layers", "found", "foreign", "cameras", "origin"})
 _SMOOTHED_UP_TO = 32  # above this stride neighbours no longer overlap by half
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What `python -m camtrace.lab.splicing` measured; see docs/localize.md."""
-
-    threshold: float  # of the score
-    genuine: int  # photos that it was set on
-    alarms: int  # of these
-    largest_side: int  # of these, in pixels
-    bundles: list[list[str]]  # name and version of those that it was set with
-    slope: float | None  # of the log-odds that a cell is foreign, along its excess; None: not fitted
-    offset: float | None
-
-    def probability(self, excess: Floats) -> float | None:
-        """Mean probability of cells to be foreign; None until it is fitted."""
-        if self.slope is None or self.offset is None:
-            return None
-        return float(np.exp(-np.logaddexp(0, -(self.slope * excess.astype(np.float64) + self.offset))).mean())
 
 
 @dataclass(frozen=True)
@@ -99,15 +86,21 @@ class Localization:
     size: tuple[int, int] | None = None  # width and height
     stride: int | None = None
     origin: tuple[int, int] = (0, 0)  # row and column of the first cell
-    cells: Floats | None = field(default=None, repr=False)  # (r, c) excess, NaN = no data
+    cells: Floats | None = field(default=None, repr=False)  # (r, c) of the fused map, NaN = no data
     labels: NDArray[np.int64] | None = field(default=None, repr=False)  # (r, c) known camera, -1 = no data
-    moved: Floats | None = field(default=None, repr=False)  # (r, c) share of windows over it with another JPEG grid, NaN = no data
+    layers: Layers | None = field(default=None, repr=False)  # each trace by itself
+    found: Found | None = None  # what the score weighs
     foreign: Flags | None = field(default=None, repr=False)  # (r, c) within a region
+    certainty: Floats | None = field(default=None, repr=False)  # (r, c) 0..1, how clearly that camera leads; NaN = no data
     cameras: tuple[str, ...] = ()
 
     def heat(self) -> Floats:
-        """The consistency map (height, width): larger = more foreign, 0 = half way, NaN = no data."""
+        """The fused map (height, width): larger = more foreign, 0 = half way, NaN = no data."""
         return self._spread(self._judged(self.cells), np.float32(np.nan))
+
+    def consistency_map(self) -> Floats:
+        """(height, width): how much nearer to the foreign cluster than to the dominant one, NaN = no data."""
+        return self._spread(self._judged(self.layers).consistency, np.float32(np.nan))
 
     def mask(self) -> NDArray[np.uint8]:
         """(height, width): 255 within a region, else 0; all 0 where the photo does not alarm."""
@@ -119,16 +112,24 @@ class Localization:
 
     def grid_map(self) -> Floats:
         """(height, width): 0 = the JPEG grid of most of the photo .. 1 = another one, NaN = no data."""
-        return self._spread(self._judged(self.moved), np.float32(np.nan))
+        return self._spread(self._judged(self.layers).grid, np.float32(np.nan))
+
+    def noise_map(self) -> Floats:
+        """(height, width): above 0 noisier, below 0 cleaner than most of the photo, in robust deviations; NaN = no data."""
+        return self._spread(self._judged(self.layers).noise, np.float32(np.nan))
+
+    def resampling_map(self) -> Floats:
+        """(height, width): how high peaks of enlarging stand that most of the photo has not, natural log; NaN = no data."""
+        return self._spread(self._judged(self.layers).resampling, np.float32(np.nan))
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON values, without the arrays."""
-        plain = replace(self, cells=None, labels=None, moved=None, foreign=None)
+        plain = replace(self, cells=None, labels=None, certainty=None, layers=None, foreign=None)
         values = {name: value for name, value in asdict(plain).items() if name not in _NOT_IN_JSON}
         document: dict[str, Any] = json.loads(json.dumps({"schema_version": SCHEMA_VERSION, **values}))
         return document
 
-    def _judged(self, part: NDArray[Any] | None) -> NDArray[Any]:
+    def _judged(self, part: Part | None) -> Part:
         if part is None:
             raise CamtraceError(f"{self.source}: there is no map: {self.reason}")
         return part
@@ -196,7 +197,10 @@ def locate(photo: Photo, *, bundle: Bundle, stride: int | None = None, on_step: 
             status="no_usable_patches",
         )
     split = split_blocks(blocks, smooth=stride <= _SMOOTHED_UP_TO)
-    return _conclude(photo, bundle, blocks, split=split, grids=grids, stride=stride, remarks=history.words())
+    layers = read_layers(photo.pixels, blocks, split, grids)
+    found = sum_up(blocks, split, bundle.comparison())
+    remarks = (*history.words(), *_remark(grids))
+    return _conclude(photo, bundle, blocks, layers=layers, found=found, stride=stride, remarks=remarks)
 
 
 def _without_local_grid(history: History, grids: Grids) -> History:
@@ -208,52 +212,63 @@ def _without_local_grid(history: History, grids: Grids) -> History:
 
 
 def _conclude(
-    photo: Photo, bundle: Bundle, blocks: Blocks, *, split: Split, grids: Grids, stride: int, remarks: tuple[str, ...]
+    photo: Photo, bundle: Bundle, blocks: Blocks, *, layers: Layers, found: Found, stride: int, remarks: tuple[str, ...]
 ) -> Localization:
     measured = read_measured()
-    cells = paint(blocks, split.excess)
+    score = judge_photo(measured, found)
+    cells = fuse(layers, measured)
     areas = find_areas(np.nan_to_num(cells, nan=-1) > 0, smallest=SMALLEST_REGION)
-    alarm = bool(areas) and split.separation >= measured.threshold
+    alarm = bool(areas) and score >= measured.threshold
     areas = areas if alarm else []
     foreign = np.any([np.zeros(cells.shape, bool), *areas], axis=0)
     labels, scores = name_cells(bundle, blocks)
     names, origin = bundle.manifest.labels, (int(blocks.rows[0]), int(blocks.columns[0]))
     rest = _closest(scores, ~foreign, names)
-    moved = grids.to_cells(cells.shape, cell=CELL, origin=origin)
     regions = [
-        _describe(area, cells, moved, origin=origin, camera=_closest(scores, area, names), rest=rest, measured=measured)
+        _describe(area, cells, layers, origin=origin, camera=_closest(scores, area, names), rest=rest, measured=measured)
         for area in areas
     ]
-    found = f"{len(regions)} area(s) do not fit the rest" if alarm else "nothing is claimed"
     return Localization(
         source=photo.source,
         sha256=photo.sha256,
         status="ok",
-        reason=f"two clusters of its blocks lie {split.separation:.2f} apart, {measured.threshold:.2f} is asked for: {found}",
+        reason=_in_words(found, score, measured, len(regions)),
         alarm=alarm,
-        score=split.separation,
+        score=score,
         threshold=measured.threshold,
         bundle=bundle.id,
         regions=tuple(sorted(regions, key=lambda region: -region.score)),
         maps=dict(MAPS),
-        remarks=(*remarks, *_warn(photo, bundle, cells, grids, measured)),
+        remarks=(*remarks, *_warn(photo, bundle, cells, measured)),
         size=photo.size,
         stride=stride,
         origin=origin,
         cells=cells,
         labels=labels,
-        moved=moved,
+        certainty=lead(scores),
+        layers=layers,
+        found=found,
         foreign=foreign,
         cameras=names,
     )
 
 
-def _warn(photo: Photo, bundle: Bundle, cells: Floats, grids: Grids, measured: Measured) -> Iterator[str]:
+def _in_words(found: Found, score: float, measured: Measured, count: int) -> str:
+    alike = "" if found.likeness is None else f" and are {'more' if found.likeness < 0 else 'less'} like two cameras than like one"
+    so = f"{count} area(s) do not fit the rest" if count else "nothing is claimed"
+    weighed = f"score {score:.2f}, {measured.threshold:.2f} is asked for"
+    return f"two clusters of its blocks lie {found.separation:.2f} apart{alike}: {weighed}: {so}"
+
+
+def _remark(grids: Grids) -> Iterator[str]:
     if grids.others:
         yield (
             f"{grids.others} of {int(np.isfinite(grids.foreign).sum())} windows have another JPEG grid than most: a part was pasted or "
             "moved, or the photo was cropped and saved again at a quality near 100"
         )
+
+
+def _warn(photo: Photo, bundle: Bundle, cells: Floats, measured: Measured) -> Iterator[str]:
     if max(photo.size) > measured.largest_side:
         yield f"the threshold was measured on photos of {measured.largest_side} pixels a side, this one is larger"
     if [bundle.id.name, bundle.id.version] not in measured.bundles:
@@ -273,6 +288,15 @@ def name_cells(bundle: Bundle, blocks: Blocks) -> tuple[NDArray[np.int64], Float
     return labels, cells
 
 
+def lead(scores: Floats) -> Floats:
+    """Evidence (r, c, cameras) -> (r, c): the share of the winner beside the second, 0 = they are equal, 1 = it is far ahead."""
+    if scores.shape[2] < 2:
+        return np.where(np.isnan(scores[..., 0]), np.float32(np.nan), np.float32(1))
+    second, best = np.moveaxis(np.partition(scores, -2, axis=2)[..., -2:], 2, 0)
+    certainty: Floats = np.tanh((best - second) / 2)
+    return certainty
+
+
 def _closest(scores: Floats, area: Flags, names: tuple[str, ...]) -> str | None:
     """The known camera that cells (r, c) together are closest to; None without any data."""
     chosen = scores[area & ~np.isnan(scores[..., 0])]
@@ -280,30 +304,17 @@ def _closest(scores: Floats, area: Flags, names: tuple[str, ...]) -> str | None:
 
 
 def _describe(
-    area: Flags, cells: Floats, moved: Floats, *, origin: tuple[int, int], camera: str | None, rest: str | None, measured: Measured
+    area: Flags, cells: Floats, layers: Layers, *, origin: tuple[int, int], camera: str | None, rest: str | None, measured: Measured
 ) -> Region:
-    excess = cells[area]
-    beside = "; its JPEG grid is another one too" if _is_moved(moved[area]) else ""
-    named = f"; of the known cameras it is closest to {camera}, the rest to {rest}" if camera != rest else ""
+    values = cells[area]
+    reasons = list(find_reasons(area, layers, measured)) or ["small differences of several traces together"]
+    named = [f"of the known cameras it is closest to {camera}, the rest to {rest}"] if camera != rest else []
     return Region(
         box=box_of(area, origin=origin, cell=CELL),
         polygon=outline_of(area, origin=origin, cell=CELL),
         area=int(area.sum()) * CELL * CELL,
-        score=float(excess.mean()),
-        probability=measured.probability(excess),
+        score=float(values.mean()),
+        probability=measured.probability(values),
         camera=camera if camera != rest else None,
-        reason=f"the net's features of its blocks do not fit those of the rest{beside}{named}",
+        reason="; ".join([*reasons, *named]),
     )
-
-
-def _is_moved(moved: Floats) -> bool:
-    """Whether the cells (n,) of an area have another grid, on average and where one was found."""
-    known = moved[~np.isnan(moved)]
-    return len(known) >= SMALLEST_REGION and float(known.mean()) >= _MOVED
-
-
-@cache
-def read_measured() -> Measured:
-    """What ships as localization.json."""
-    document = json.loads(resources.files("camtrace").joinpath(CALIBRATION).read_text("utf-8"))
-    return Measured(**{name: document[name] for name in Measured.__dataclass_fields__})

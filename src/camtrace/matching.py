@@ -146,7 +146,8 @@ def check_size(photo: Photo) -> None:
     """Refuse a photo too small to say anything, as PhotoError."""
     if min(photo.size) < MIN_SIDE:
         width, height = photo.size
-        raise PhotoError(f"{visible(photo.source)}: {width}x{height} pixels, at least {MIN_SIDE} on each side are compared", status="too_small")
+        found = f"{visible(photo.source)}: {width}x{height} pixels"
+        raise PhotoError(f"{found}, at least {MIN_SIDE} on each side are compared", status="too_small")
 
 
 def placements(photo: Shape, sensor: Shape, search: Search) -> list[Placement]:

@@ -19,6 +19,16 @@ def find_areas(marked: Flags, *, smallest: int) -> list[Flags]:
     return [numbers == number + 1 for number in order]
 
 
+def largest_area(marked: Flags) -> Flags:
+    """Marked cells (r, c) -> the largest connected area (by sides), nothing where nothing is marked."""
+    from scipy.ndimage import label
+
+    numbers, count = label(marked)
+    sizes = np.bincount(numbers.ravel(), minlength=count + 1)[1:]
+    area: Flags = numbers == 1 + int(sizes.argmax()) if count else np.zeros(marked.shape, bool)
+    return area
+
+
 def box_of(area: Flags, *, origin: tuple[int, int], cell: int) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of an area (r, c) in pixels, the last two just outside; `origin` is row and column of the first cell."""
     rows, columns = np.flatnonzero(area.any(axis=1)), np.flatnonzero(area.any(axis=0))

@@ -24,7 +24,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from camtrace.bundle import DEFAULT, MANIFEST, Bundle
+from camtrace.bundle import DEFAULT, Bundle
 from camtrace.crosscheck import Crosscheck, agree
 from camtrace.device import match
 from camtrace.device_store import Database, DeviceError, open_database
@@ -32,12 +32,13 @@ from camtrace.identification import BundleLike, ready
 from camtrace.inspection import Inspection, inspect
 from camtrace.localization import Localization
 from camtrace.localization import localize as localize_photo
+from camtrace.manifest import MANIFEST
 from camtrace.photo import Source, describe, read_bytes, read_photo
 from camtrace.report_pictures import draw_map, draw_patches
 from camtrace.types import UNKNOWN, CamtraceError, Mode, PhotoError
 
 if TYPE_CHECKING:
-    from camtrace.bundle import Manifest
+    from camtrace.manifest import Manifest
 
 SCHEMA_VERSION = 1
 WHAT = "camtrace report"

@@ -22,7 +22,7 @@ from camtrace.verbal import CITATION, NONE, bands, ratio_in_words, strength
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-    from camtrace.bundle import Manifest
+    from camtrace.manifest import Manifest
     from camtrace.report import Entry
 
 _DEVICES = 5

@@ -17,9 +17,10 @@ from html.parser import HTMLParser
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from camtrace.bundle import Bundle, BundleError
+from camtrace.bundle import Bundle
 from camtrace.device_store import Database, DeviceError, open_database
 from camtrace.identification import ready
+from camtrace.manifest import BundleError
 from camtrace.photo import read_bytes
 from camtrace.report import SCHEMA_VERSION, WHAT, Document, Report, describe_bundle, describe_software, hash_program, make_report
 from camtrace.report_compare import differ, differ_in_text, is_noisy, same_pictures

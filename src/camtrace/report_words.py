@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from camtrace.bundle import Manifest
 from camtrace.calibration import PRIOR_KNOWN, Calibration
 from camtrace.card import measured
 from camtrace.claim import agrees
 from camtrace.inspection import Inspection
+from camtrace.manifest import Manifest
 from camtrace.outputs import answer_in_words, claim_in_words, evidence_in_words
 from camtrace.types import Mode, Verdict
 from camtrace.verbal import NONE, ratio_in_words, strength, support

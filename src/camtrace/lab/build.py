@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from camtrace.bundle import Camera, Manifest, check_target, write_bundle
+from camtrace.bundle import check_target, write_bundle
 from camtrace.card import built_card
 from camtrace.experts import TOGETHER, C, experts_onnx, join
 from camtrace.lab import evaluate
@@ -36,6 +36,7 @@ from camtrace.lab.sources import Source, make_source
 from camtrace.lab.store import Cut, PatchStore, cache_made, cache_photos, ranks_within
 from camtrace.lab.summary import calibrate_folds, find_families, summarise
 from camtrace.lab.train import Schedule
+from camtrace.manifest import Camera, Manifest
 from camtrace.mishaps import COPIES
 from camtrace.photo import read_photo
 from camtrace.simulator import JpegTables, make_cameras

@@ -18,12 +18,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from camtrace.bundle import Camera, Manifest, check_target, write_bundle
+from camtrace.bundle import check_target, write_bundle
 from camtrace.claim import camera_of, canonical
 from camtrace.lab.caffe import Layer, read_blob, read_capped, read_layers
 from camtrace.lab.export import export_onnx
 from camtrace.lab.heads import softmax_onnx
 from camtrace.lab.methods.patch_cnn import PatchCNN
+from camtrace.manifest import Camera, Manifest
 from camtrace.types import CamtraceError, References, VotingWay
 from camtrace.vote import WAYS
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from lightning_fabric import Fabric
 
-from camtrace.bundle import Camera, Manifest, write_bundle
+from camtrace.bundle import write_bundle
 from camtrace.card import trained_card
 from camtrace.classify import run_duels
 from camtrace.lab.evaluate import interval
@@ -20,6 +20,7 @@ from camtrace.lab.export import export_onnx
 from camtrace.lab.heads import SvmHead, Taught
 from camtrace.lab.recipe import Precision
 from camtrace.lab.trial import WHOLE, Answers, Trial, ask_patches
+from camtrace.manifest import Camera, Manifest
 from camtrace.teaching import equal_error_threshold
 from camtrace.types import CamtraceError, References, VotingWay
 from camtrace.vote import WAYS, weigh

@@ -23,9 +23,10 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from camtrace.bundle import CARD, CENTRES, FEATURES, FORMAT_VERSION, HEAD, MANIFEST, REFERENCES, Bundle
+from camtrace.bundle import CARD, CENTRES, FEATURES, HEAD, REFERENCES, Bundle
 from camtrace.comparison import COMPARISON, NEARNESS
 from camtrace.identification import BundleLike, ready
+from camtrace.manifest import FORMAT_VERSION, MANIFEST
 from camtrace.patches import RULES
 from camtrace.types import CamtraceError
 from camtrace.web.vendor import STAMP, is_vendored

@@ -14,10 +14,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from camtrace.bundle import MANIFEST, Bundle, Manifest, load_bundle
+from camtrace.bundle import Bundle, load_bundle
+from camtrace.manifest import MANIFEST, Manifest, read_manifest
 from camtrace.safe_files import write_folder
 from camtrace.types import BundleId, CamtraceError
-from camtrace.web.enrolling import Files, read_manifest
+from camtrace.web.enrolling import Files
 from camtrace.web.settings import KEPT_BUNDLES, MEMORY_BUNDLES, SettingsError
 
 Origin = Literal["started with", "memory", "kept"]
@@ -122,7 +123,7 @@ class Shelf:
         OSError
             It cannot be written; nothing is left of it.
         """
-        manifest = read_manifest(files[MANIFEST])
+        manifest, _ = read_manifest(files[MANIFEST], Path(MANIFEST))
         if self._keep is None:
             return Served(manifest, "memory", files=files)
         folder = self._keep / manifest.name

@@ -16,7 +16,7 @@ from typing import Any
 import simplejpeg
 from PIL import Image
 
-from camtrace.bundle import Bundle, load_bundle
+from camtrace.bundle import Bundle, load_bundle, open_bundle
 from camtrace.heatmap import draw_heat
 from camtrace.identification import identify
 from camtrace.inspection import inspect
@@ -24,7 +24,7 @@ from camtrace.likeness import compare
 from camtrace.localization import localize
 from camtrace.photo import read_photo
 from camtrace.types import CamtraceError
-from camtrace.web.enrolling import open_bundle, teach
+from camtrace.web.enrolling import teach
 from camtrace.web.unjudged import JUDGING, document
 
 QUICK_PIXELS = 30_000_000
@@ -53,7 +53,7 @@ class Desk:
 
     def learn(self, key: str, files: dict[str, bytes]) -> None:
         """Take a bundle from memory."""
-        self._keep(key, open_bundle(files))
+        self._keep(key, open_bundle(files, threads=1))
 
     def answer(self, job: dict[str, Any], blobs: Sequence[bytes]) -> Reply:
         """Do one job; see the module for what comes back."""
