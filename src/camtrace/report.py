@@ -30,10 +30,10 @@ from camtrace.device import match
 from camtrace.device_store import Database, DeviceError, open_database
 from camtrace.identification import BundleLike, ready
 from camtrace.inspection import Inspection, inspect
-from camtrace.localization import Localization
 from camtrace.localization import localize as localize_photo
 from camtrace.manifest import MANIFEST
 from camtrace.photo import Source, describe, read_bytes, read_photo
+from camtrace.report_page import Entry
 from camtrace.report_pictures import draw_map, draw_patches
 from camtrace.types import UNKNOWN, CamtraceError, Mode, PhotoError
 
@@ -54,28 +54,6 @@ Document = dict[str, Any]
 
 class MissingExtraError(CamtraceError):
     """Something was asked for that needs an extra which is not installed; the message names it."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One photo of a report."""
-
-    file: Document  # name, size, sha256, read and modified (UTC), of the file as it was judged
-    inspection: Inspection
-    localization: Localization | None
-    device: Crosscheck | None
-    patches: bytes | None  # the photo with its patches, JPEG
-    map: bytes | None  # its tamper map, JPEG
-
-    def to_dict(self) -> Document:
-        """As plain JSON values; `verdict` is exactly that of `identify`."""
-        device = self.device
-        return {
-            "file": self.file,
-            **self.inspection.to_dict(),
-            "localization": self.localization.to_dict() if self.localization else None,
-            "device": {"match": device.match.to_dict(), "claims": list(device.claims), "agrees": device.agrees} if device else None,
-        }
 
 
 @dataclass(frozen=True)

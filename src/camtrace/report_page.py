@@ -7,12 +7,14 @@ read a likelihood ratio, each photo, error rates and limits, method, custody, ho
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from camtrace import report_words as words
 from camtrace.alarm import read_measured
 from camtrace.crosscheck import Crosscheck, camera_in_words, device_in_words
+from camtrace.inspection import Inspection
 from camtrace.localization import Localization
 from camtrace.report_pictures import data_uri
 from camtrace.report_words import Table
@@ -23,13 +25,34 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from camtrace.manifest import Manifest
-    from camtrace.report import Entry
 
 _DEVICES = 5
 _QUESTION = "Which camera model took {photos}? Does what the EXIF claims agree with what the pixels show?"
 _ELSEWHERE = "Does any part of {one} come from another camera or another processing history?"
 _WHOSE = "Which device of the database of devices took {photos}?"
 _NO_DATA = "not known"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One photo of a report."""
+
+    file: dict[str, Any]  # name, size, sha256, read and modified (UTC), of the file as it was judged
+    inspection: Inspection
+    localization: Localization | None
+    device: Crosscheck | None
+    patches: bytes | None  # the photo with its patches, JPEG
+    map: bytes | None  # its tamper map, JPEG
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values; `verdict` is exactly that of `identify`."""
+        device = self.device
+        return {
+            "file": self.file,
+            **self.inspection.to_dict(),
+            "localization": self.localization.to_dict() if self.localization else None,
+            "device": {"match": device.match.to_dict(), "claims": list(device.claims), "agrees": device.agrees} if device else None,
+        }
 
 
 def lay_out(document: Mapping[str, Any], entries: Sequence[Entry], manifest: Manifest, *, command: str) -> dict[str, Any]:
