@@ -12,35 +12,59 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
-from camtrace.cli_device import app as device_app
-from camtrace.cli_localize import localize
+from camtrace.cli_identify import BundleOption, choose, identify
 from camtrace.cli_parts import counting, expand, is_folder, open_all, progress
-from camtrace.types import CamtraceError, VotingWay
 
 if TYPE_CHECKING:
-    from camtrace.crosscheck import Crosscheck
-    from camtrace.device_store import Database
     from camtrace.likeness import Likeness
-    from camtrace.types import Mode, Verdict
+
+_ELSEWHERE = {
+    "localize": ("cli_localize", "localize"),
+    "device": ("cli_device", "app"),
+    "report": ("cli_report", "report"),
+    "serve": ("cli_web", "serve"),
+    "export-web": ("cli_web", "export_web"),
+    "doctor": ("cli_doctor", "doctor"),
+}
+"""Commands whose modules are imported only when they are asked for, and what is taken from them."""
+
+
+class _Commands(TyperGroup):
+    """All commands: importing some takes longer than saying the version may."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names in the order of the help."""
+        return [*super().list_commands(ctx), *_ELSEWHERE]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of this name, imported if need be."""
+        if cmd_name in _ELSEWHERE:
+            module, name = _ELSEWHERE[cmd_name]
+            return _as_command(getattr(importlib.import_module(f"camtrace.{module}"), name), cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+
+def _as_command(found: typer.Typer | Callable[..., object], name: str) -> Any:
+    if isinstance(found, typer.Typer):
+        return typer.main.get_group(found)
+    alone = typer.Typer(add_completion=False)
+    alone.command(name)(found)
+    return typer.main.get_command(alone)
+
 
 app = typer.Typer(
     name="camtrace",
+    cls=_Commands,
     help="Tell which camera model took a photo, from its pixels alone, and say honestly when it cannot be told.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-app.add_typer(device_app, name="device")
-app.command()(localize)
-
-Judged = TypeVar("Judged", "Verdict", "Crosscheck")
-
-BundleOption = Annotated[Path | None, typer.Option("--bundle", help="Bundle folder to judge with; the one that ships if not given.")]
 
 
 def main() -> None:
@@ -50,7 +74,11 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # a file name may hold bytes that are no text
     try:
         app()
-    except CamtraceError as error:
+    except Exception as error:
+        from camtrace.types import CamtraceError
+
+        if not isinstance(error, CamtraceError):
+            raise
         _fail(str(error), 1)
 
 
@@ -67,6 +95,9 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+app.command()(identify)
+
+
 @app.callback()
 def _options(
     version: Annotated[
@@ -76,106 +107,12 @@ def _options(
     pass
 
 
-def _choice(value: str, allowed: Iterable[str]) -> str:
-    names = list(allowed)
-    if value not in names:
-        raise typer.BadParameter(f"{value!r} is not one of {', '.join(names)}")
-    return value
-
-
-def _check_format(value: str) -> str:
-    from camtrace.outputs import WRITERS
-
-    return _choice(value, WRITERS)
-
-
 def _check_pair_format(value: str) -> str:
-    return _choice(value, ("text", "json", "jsonl"))
+    return choose(value, ("text", "json", "jsonl"))
 
 
 def _check_table_format(value: str) -> str:
-    return _choice(value, ("text", "json"))
-
-
-def _check_mode(value: str) -> str:
-    from camtrace.calibration import MODES
-
-    return _choice(value, MODES)
-
-
-def _check_vote(value: str | None) -> str | None:
-    from camtrace.vote import WAYS
-
-    return value if value is None else _choice(value, WAYS)
-
-
-@app.command()
-def identify(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Photos, folders of photos, or - for standard input.")],
-    to: Annotated[str, typer.Option("--to", callback=_check_format, help="text, json, jsonl or csv.")] = "text",
-    bundle: BundleOption = None,
-    patches: Annotated[int | None, typer.Option(min=1, help="How many patches are asked at most. [default: the bundle's, 32]")] = None,
-    vote: Annotated[
-        str | None, typer.Option(callback=_check_vote, help="majority or summed. [default: the bundle's better one]")
-    ] = None,
-    mode: Annotated[
-        str, typer.Option(callback=_check_mode, help="careful, balanced or guess: how sure it must be to name a camera; see the card.")
-    ] = "balanced",
-    device_db: Annotated[
-        Path | None, typer.Option("--device-db", help="Also say which device of this database took it; see camtrace device. Text only.")
-    ] = None,
-) -> None:
-    """Say which camera model took each photo.
-
-    One result per photo, in input order. `--to json` gives one object for a single photo and a list for several paths or a folder.
-    """
-    from camtrace.identification import identify_many, ready
-    from camtrace.outputs import WRITERS, write_one_json
-
-    if device_db is not None and to != "text":
-        raise typer.BadParameter(f"--device-db adds to the text only, not to {to}; for devices use: camtrace device match --to json")
-    database = None if device_db is None else _open_devices(device_db)
-    loaded = ready(bundle)
-    photos, empty = expand(paths)
-    for folder in empty:
-        typer.echo(f"camtrace: {folder}: no photos in this folder", err=True)
-    sources, way, chosen = open_all(photos), _way(vote), cast("Mode", mode)
-    if database is None:
-        single = to == "json" and len(paths) == 1 and not is_folder(paths[0])
-        verdicts = identify_many(sources, bundle=loaded, patches=patches, vote=way, mode=chosen)
-        failures = _write(verdicts, write_one_json if single else WRITERS[to], len(photos))
-    else:
-        from camtrace.crosscheck import crosscheck_many, write_text
-
-        found = crosscheck_many(sources, database, bundle=loaded, patches=patches, vote=way, mode=chosen)
-        failures = _write(found, write_text, len(photos))
-    raise typer.Exit(1 if failures or empty else 0)
-
-
-def _open_devices(folder: Path) -> Database:
-    from camtrace.device_store import DeviceError, open_database
-
-    database = open_database(folder)
-    if not database.devices:
-        raise DeviceError(f"{folder}: no device is enrolled here")
-    return database
-
-
-def _write(judged: Iterable[Judged], writer: Callable[[Iterable[Judged], TextIO], None], count: int) -> int:
-    """Write results as they come, with a bar where somebody watches; returns how many photos could not be judged."""
-    failures = 0
-
-    def counted(advance: Callable[[object], None]) -> Iterator[Judged]:
-        nonlocal failures
-        for one in judged:
-            failures += one.status != "ok"
-            yield one
-            advance(one)
-
-    # where the results themselves scroll by on the terminal, a bar would only be in their way
-    with counting(0 if sys.stdout.isatty() else count, "identifying") as advance:
-        writer(counted(advance), sys.stdout)
-    return failures
+    return choose(value, ("text", "json"))
 
 
 @app.command()
@@ -286,7 +223,7 @@ def demo(
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def lab(context: typer.Context) -> None:
-    """Train and evaluate: needs the extra camtrace[lab]. `camtrace lab --help` lists its commands."""
+    """Train and evaluate: needs the extra lab of camtrace. `camtrace lab --help` lists its commands."""
     try:
         laboratory = importlib.import_module("camtrace.lab.cli_data")  # by name: only the lab may import the lab
         if context.args[:1] not in laboratory.ALONE:
@@ -294,7 +231,3 @@ def lab(context: typer.Context) -> None:
         laboratory.app(context.args, prog_name="camtrace lab")
     except ModuleNotFoundError as error:
         _fail(f"the lab needs {error.name}; install it with: pip install 'camtrace[lab]'", 2)
-
-
-def _way(vote: str | None) -> VotingWay | None:
-    return "majority" if vote == "majority" else "summed" if vote == "summed" else None
