@@ -61,13 +61,14 @@ def test_public_names() -> None:
             "CamtraceError",
             "Claim",
             "Enrolment",
+            "Inspection",
             "Likeness",
             "Localization",
             "PhotoError",
             "Ranked",
             "Verdict",
         ),
-        *("__version__", "compare", "compare_many", "enroll", "identify", "identify_many", "load_bundle", "localize"),
+        *("__version__", "compare", "compare_many", "enroll", "identify", "identify_many", "inspect", "load_bundle", "localize"),
     }
 
 
