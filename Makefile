@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test system clean
+.PHONY: demo test docs bench system clean
 
 demo: $(VENV)/light
 	$(BIN)/camtrace demo
@@ -14,6 +14,9 @@ test: system $(VENV)/test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2
+
+docs: $(VENV)/test
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs site
 
 # Without --no-compile, pip writes 90 MB of byte code that hardly any of is ever run
 $(VENV)/light: pyproject.toml
@@ -36,4 +39,4 @@ system:
 	  echo "no Chromium, and it cannot be installed from here: tests of the page will be skipped"
 
 clean:
-	rm -rf $(VENV) dist
+	rm -rf $(VENV) dist site
