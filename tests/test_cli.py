@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import json
 import os
@@ -178,6 +179,88 @@ def test_an_empty_folder_is_a_failure_with_valid_output(tmp_path: Path, bundle_f
     assert run.err == f"camtrace: {tmp_path}: no photos in this folder\n"
 
 
+@pytest.mark.parametrize("form", ["text", "json", "jsonl", "csv"])
+def test_workers_print_what_one_process_prints(folder: Path, bundle_folder: Path, form: str) -> None:
+    words = ("identify", folder, "--bundle", bundle_folder, "--to", form)
+    plain, many = run_cli(*words), run_cli(*words, "--time-limit", 60)
+    assert (many.code, many.out) == (plain.code, plain.out)
+    bad = folder / "901.jpg"
+    assert many.err.startswith(f"camtrace: 1 of 3 photos could not be judged:\n  {bad}: not a photo")
+    assert plain.err == ""
+
+
+def test_a_file_holds_what_is_printed_and_the_rest_is_said(folder: Path, tmp_path: Path, bundle_folder: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    words = ("identify", folder, tmp_path / "empty", folder / "900.jpg", "--bundle", bundle_folder)
+    for form in ("jsonl", "csv"):
+        run = run_cli(*words, "--to", form, "--out", tmp_path / form)
+        assert (run.code, run.out) == (1, "")
+        assert (tmp_path / form).read_bytes().decode() == run_cli(*words, "--to", form).out
+        first, second, third, last = run.err.splitlines()
+        assert first == f"camtrace: {tmp_path / 'empty'}: no photos in this folder"
+        assert second == f"camtrace: {tmp_path / form}: verdicts on 4 photos, 1 of them copies of others"
+        assert third == "camtrace: 1 of 4 photos could not be judged:"
+        assert last.startswith(f"  {folder / '901.jpg'}: not a photo")
+    again = run_cli(*words, "--to", "jsonl", "--out", tmp_path / "jsonl")
+    assert (again.code, again.out) == (1, "")
+    assert "is there already; --resume goes on with it, --force replaces it" in again.err
+    each = run_cli(*words, "--to", "jsonl", "--out", tmp_path / "jsonl", "--force", "--duplicates", "judge")
+    assert "verdicts on 4 photos\n" in each.err
+
+
+def test_many_failures_are_listed_in_part(tmp_path: Path, bundle_folder: Path) -> None:
+    for number in range(25):
+        (tmp_path / f"{number:02}.jpg").write_bytes(b"no photo\x1b[31m")
+    (tmp_path / "00\x1b[31m.jpg").write_bytes(b"no photo") if os.name != "nt" else None
+    run = run_cli("identify", tmp_path, "--bundle", bundle_folder, "--to", "csv", "--out", tmp_path / "out.csv")
+    lines = run.err.splitlines()
+    assert len(lines) == 2 + 20 + 1
+    assert lines[-1] == f"  and {6 if os.name != 'nt' else 5} more"
+    assert "\x1b" not in run.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--out", "f"), "--out takes jsonl, csv or parquet, not text"),
+        (("--to", "json", "--out", "f"), "--out takes jsonl, csv or parquet, not json"),
+        (("--to", "parquet"), "parquet is written to a file"),
+        (("--to", "parquet", "--out", "-"), "parquet is written to a file"),
+        (("--to", "csv", "--resume"), "are about a file"),
+        (("--to", "csv", "--out", "f", "--resume", "--force"), "only one of them"),
+        (("-", "--to", "csv", "--out", "f", "--resume"), "standard input cannot be read again"),
+        (("-", "-"), "which can be read only once"),
+        (("--jobs", "-1"), "--jobs"),
+        (("--time-limit", "0"), "--time-limit"),
+        (("--memory-limit", "1"), "--memory-limit"),
+        (("--duplicates", "drop"), "'drop' is not one of reuse, judge"),
+        (("--engine", "spark"), "'spark' is not one of local, ray"),
+        (("--engine", "ray"), "--to parquet --out FOLDER"),
+        (("--engine", "ray", "--to", "parquet", "--out", "f", "--resume"), "--resume goes on with a file of the local engine"),
+        (("-", "--engine", "ray", "--to", "parquet", "--out", "f"), "reads files, not standard input"),
+        (("--address", "auto"), "--address is that of a Ray cluster"),
+        (("--device-db", "d", "--jobs", "2"), "--device-db does not go with the options for many photos"),
+        (("--device-db", "d", "--to", "csv"), "--device-db adds to the text only"),
+    ],
+)
+def test_options_that_do_not_go_together(words: tuple[str, ...], message: str) -> None:
+    run = run_cli("identify", "x.jpg", *words)
+    assert (run.code, run.out) == (2, "")
+    assert message in " ".join(run.err.split())
+    assert not Path("f").exists()
+
+
+@pytest.mark.parametrize(("module", "words", "extra"), [("pyarrow", (), "parquet"), ("ray", ("--engine", "ray"), "ray")])
+def test_what_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, module: str, words: tuple[str, ...], extra: str
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == module else found(name, *rest))
+    run = run_cli("identify", "x.jpg", "--to", "parquet", "--out", tmp_path / "out", *words)
+    assert (run.code, run.out) == (2, "")
+    assert run.err == f"camtrace: this needs {module}; install it with: pip install 'camtrace[{extra}]'\n"
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -201,7 +284,7 @@ def test_wrong_usage(words: tuple[str, ...]) -> None:
 
 def test_wrong_choice_names_the_right_ones() -> None:
     wrong_form = " ".join(run_cli("identify", "x.jpg", "--to", "xml").err.split())
-    assert "'xml' is not one of text, json, jsonl, csv" in wrong_form
+    assert "'xml' is not one of text, json, jsonl, csv, parquet" in wrong_form
     assert "'bold' is not one of careful, balanced, guess" in " ".join(run_cli("identify", "x.jpg", "--mode", "bold").err.split())
     assert "'loudest' is not one of majority, summed" in " ".join(run_cli("identify", "x.jpg", "--vote", "loudest").err.split())
 
@@ -218,10 +301,32 @@ def test_version() -> None:
     assert run_cli("--version").out == f"camtrace {camtrace.__version__}\n"
 
 
+def test_the_version_is_said_before_anything_heavy_is_loaded() -> None:
+    script = (
+        "import sys; from camtrace.cli import main; sys.argv = ['camtrace', '--version']\ntry: main()\nfinally: print(*sys.modules)"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    version, modules = shown.stdout.splitlines()
+    assert version == f"camtrace {camtrace.__version__}"
+    assert not set(modules.split()) & {"numpy", "rich", "PIL", "onnxruntime", "multiprocessing", "pyarrow", "ray"}
+
+
 def test_help_lists_the_commands() -> None:
     run = run_cli("--help")
     assert run.code == 0
-    assert all(command in run.out for command in ("identify", "enroll", "cameras", "demo", "lab"))
+    commands = ("identify", "compare", "enroll", "cameras", "demo", "lab", "localize", "device")
+    assert all(f" {command} " in run.out for command in commands)
+    assert "completion" not in run_cli("device", "--help").out
+    assert run_cli("device", "list", "--help").code == run_cli("localize", "--help").code == 0
+
+
+def test_unexpected_errors_are_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("camtrace.identification.ready", broken)
+    with pytest.raises(ZeroDivisionError):
+        run_cli("identify", "x.jpg")
 
 
 def test_enroll_only_then_join(small_albums: Path, tmp_path: Path, bundle_folder: Path, cameras: tuple[MadeCamera, ...]) -> None:
