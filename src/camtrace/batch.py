@@ -13,12 +13,11 @@ import os
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from camtrace.bundle import Bundle, load_bundle
 from camtrace.identification import identify
 from camtrace.outputs import read_verdict
-from camtrace.photo import SUFFIXES, Source, describe, read_bytes
+from camtrace.photo import Source, describe, read_bytes
 from camtrace.pool import Ask, Limits, Lost, Pool, Work
 from camtrace.screening import visible
 from camtrace.types import UNKNOWN, BundleId, CamtraceError, Claim, Mode, PhotoError, Verdict, VotingWay
@@ -70,31 +69,6 @@ class Earlier:
         self._verdicts[verdict.sha256] = verdict.to_json(indent=None).encode()
         if len(self._verdicts) > self._size:
             self._verdicts.popitem(last=False)
-
-
-def walk(folder: Path, *, on_error: Callable[[OSError], object] = lambda _: None) -> Iterator[str]:
-    """The photos that `find_photos` finds, in its order, one folder after the other: memory is bounded by the largest folder.
-
-    A folder that cannot be read is left out, and `on_error` is told.
-    """
-    stack = [iter(_listed(folder, on_error))]
-    while stack:
-        if (entry := next(stack[-1], None)) is None:
-            stack.pop()
-        elif entry.is_dir(follow_symlinks=False):
-            stack.append(iter(_listed(Path(entry.path), on_error)))
-        elif (path := Path(entry.path)).suffix.lower() in SUFFIXES and os.path.isfile(path):  # noqa: PTH113 - never raises
-            yield str(path)
-
-
-def _listed(folder: Path, on_error: Callable[[OSError], object]) -> list[os.DirEntry[str]]:
-    """What lies in a folder and is not hidden, in the order in which `find_photos` sorts."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted((one for one in entries if not one.name.startswith(".")), key=lambda one: os.path.normcase(one.name))
-    except OSError as error:
-        on_error(error)
-        return []
 
 
 def judge(

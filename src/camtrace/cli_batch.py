@@ -121,7 +121,7 @@ def _cores() -> int:
 
 def _sources(paths: Sequence[str], missing: list[str]) -> Iterator[str]:
     """Photos to judge, found as they are needed; what folders lacked goes to `missing`."""
-    from camtrace.batch import walk
+    from camtrace.photo import walk
 
     for path in paths:
         if not is_folder(path):

