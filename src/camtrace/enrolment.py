@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ from camtrace.types import CamtraceError, Patches, Photo, PhotoError, References
 FEW_PHOTOS = 5
 PROTOCOL = "photos left out by turns (cross-validation); they may share scenes and devices with the photos that taught"
 
-Step = Callable[[Source], object]
+Step = Callable[[Any], object]  # is told each photo, as it was given
 Taught = dict[str, list[list[NDArray[np.float32]]]]
 """Features (n_patches, dimension) of each usable photo and then of its degraded copies, by camera."""
 

@@ -18,7 +18,8 @@ from pathlib import Path
 import atheris  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
 with atheris.instrument_imports(include=["camtrace"]):
-    from camtrace import bundle, bundle_check, device_store, photo, screening
+    from camtrace import bundle_check, device_store, photo, screening
+    from camtrace.manifest import MANIFEST, BundleError, read_manifest
     from camtrace.lab import caffe
     from camtrace.types import CamtraceError, PhotoError
 
@@ -36,9 +37,8 @@ def caffemodel(data: bytes) -> None:
 
 def manifest(data: bytes) -> None:
     """The manifest of a bundle."""
-    (FOLDER / bundle.MANIFEST).write_bytes(data)
-    with contextlib.suppress(bundle.BundleError):
-        bundle._read_manifest(FOLDER)
+    with contextlib.suppress(BundleError):
+        read_manifest(data, FOLDER / MANIFEST)
 
 
 def model(data: bytes) -> None:
