@@ -17,6 +17,7 @@ from camtrace import plugins
 from camtrace.types import Patches, Photo, PhotoError
 
 Score = NDArray[np.float64]
+Sums = NDArray[np.uint16 | np.uint32 | np.uint64]
 Rule = Callable[[NDArray[np.uint8], int], Score]
 
 PATCH_SIZE = 64
@@ -65,8 +66,8 @@ def quality(pixels: NDArray[np.uint8], size: int) -> Score:
     """The rule used with the authors' released weights: mid-tones and texture, no saturation test."""
     samples = size * size
     bands = [(_sum_down(band), _squares_down(band)) for band in _bands(pixels, size)]
-    mean, mean_square = (_across(np.array(part), size) for part in zip(*bands, strict=True))  # (rows, columns, 3) each
-    mean, mean_square = mean / (255 * samples), mean_square / (255 * 255 * samples)
+    sums, squares = (_across(np.array(part), size) for part in zip(*bands, strict=True))  # (rows, columns, 3) each
+    mean, mean_square = sums / (255 * samples), squares / (255 * 255 * samples)
     deviation = np.sqrt(np.maximum(mean_square - mean * mean, 0))
     mid_tones = (4 * mean - 4 * mean * mean).mean(axis=2)
     texture = (1 - 10 ** (-2 * deviation)).mean(axis=2)
@@ -107,7 +108,7 @@ def _bands(pixels: NDArray[np.uint8], size: int) -> Iterator[NDArray[np.uint8]]:
         yield pixels[row : row + size].reshape(size, -1)[:, :samples]
 
 
-def _sum_down(band: NDArray[np.uint8]) -> NDArray[np.unsignedinteger]:
+def _sum_down(band: NDArray[np.uint8]) -> Sums:
     """(lines, samples) -> (samples,) sums down the lines.
 
     Up to 257 lines two samples are summed as one number of 16 bits, which neither copies nor widens the samples: the sum of the
@@ -115,21 +116,24 @@ def _sum_down(band: NDArray[np.uint8]) -> NDArray[np.unsignedinteger]:
     """
     lines, samples = band.shape
     if lines > 257 or samples % 2:
-        return np.add.reduce(band, axis=0, dtype=np.uint32)
+        widened: Sums = band.sum(axis=0, dtype=np.uint32)
+        return widened
     pairs = band.view("<u2") if band.strides[0] % 2 == 0 else np.ascontiguousarray(band).view("<u2")
     upper = np.add.reduce(pairs >> 8, axis=0, dtype=np.uint16)
     lower = np.add.reduce(pairs, axis=0, dtype=np.uint16) - (upper << 8)
     return np.stack([lower, upper], axis=1).ravel()
 
 
-def _squares_down(band: NDArray[np.uint8]) -> NDArray[np.unsignedinteger]:
+def _squares_down(band: NDArray[np.uint8]) -> Sums:
     """(lines, samples) -> (samples,) sums of squared samples down the lines."""
-    return np.square(band, dtype=np.uint16).sum(axis=0, dtype=np.uint32)
+    squares: Sums = np.square(band, dtype=np.uint16).sum(axis=0, dtype=np.uint32)
+    return squares
 
 
-def _across(sums: NDArray[np.unsignedinteger], size: int) -> NDArray[np.unsignedinteger]:
+def _across(sums: Sums, size: int) -> Sums:
     """Sums down the lines (rows, samples) -> of every patch and channel (rows, columns, 3)."""
-    return np.add.reduce(sums.reshape(len(sums), -1, size, 3), axis=2, dtype=np.uint64)
+    summed: Sums = sums.reshape(len(sums), -1, size, 3).sum(axis=2, dtype=np.uint64)
+    return summed
 
 
 def _cut(pixels: NDArray[np.uint8], positions: NDArray[np.int64], size: int) -> NDArray[np.uint8]:

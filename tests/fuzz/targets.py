@@ -19,8 +19,8 @@ import atheris  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
 with atheris.instrument_imports(include=["camtrace"]):
     from camtrace import bundle_check, device_store, photo, screening
-    from camtrace.manifest import MANIFEST, BundleError, read_manifest
     from camtrace.lab import caffe
+    from camtrace.manifest import MANIFEST, BundleError, read_manifest
     from camtrace.types import CamtraceError, PhotoError
 
 FOLDER = Path(tempfile.mkdtemp(prefix="camtrace-fuzz-"))
