@@ -15,7 +15,7 @@ from camtrace.bundle import CARD, FEATURES, HEAD, write_bundle
 from camtrace.card import measured
 from camtrace.degrade import degradation
 from camtrace.enrolment import FEW_PHOTOS, PROTOCOL, find_albums
-from camtrace.experts import C_ALONG, TOGETHER, fit_gate
+from camtrace.experts import C_ALONG, TOGETHER, C, fit_gate
 from camtrace.manifest import MANIFEST
 from camtrace.mishaps import COPIES, copies_of
 from camtrace.patches import select_patches
@@ -184,7 +184,7 @@ def expert(tmp_path_factory: pytest.TempPathFactory, gated: camtrace.Bundle, alb
 
 def test_experts_learn_from_degraded_copies(expert: camtrace.Enrolment, gated: camtrace.Bundle) -> None:
     manifest, references = expert.bundle.manifest, expert.bundle.references()
-    assert (manifest.head, manifest.vote, manifest.regularisation) == ("experts", "summed", C_ALONG)
+    assert (manifest.head, manifest.vote, manifest.regularisation) == ("experts", "summed", C)
     assert references.copies is not None
     assert set(references.copies) == set(range(COPIES + 1))
     for photo in np.unique(references.photos):

@@ -99,11 +99,12 @@ def read_labels(path: Path) -> tuple[str, ...]:
         lines = read_capped(path).decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise CamtraceError(f"{path}: not text in UTF-8: {error.reason}; expected one camera a line") from error
-    names = tuple(camera_of(line.strip()) for line in lines if line.strip())
+    given = [line.strip() for line in lines if line.strip()]
+    if strange := [line for line in given if not line.isprintable() or not canonical(camera_of(line))]:
+        raise CamtraceError(f"{path}: {strange[0]!r} is not the name of a camera")
+    names = tuple(map(camera_of, given))
     seen: dict[str, str] = {}
     for name in names:
-        if not name.isprintable() or not canonical(name):
-            raise CamtraceError(f"{path}: {name!r} is not the name of a camera")
         if canonical(name) in seen:
             raise CamtraceError(f"{path}: {seen[canonical(name)]!r} and {name!r} are one camera, expected each once")
         seen[canonical(name)] = name
