@@ -70,7 +70,7 @@ def write_photos(folder: Path) -> tuple[list[Record], list[int]]:
 def camtrace_batches(source: Source) -> Iterable[tuple[Tensor, Tensor]]:
     rng = np.random.default_rng(0)
     while True:
-        picked = source.pick(BATCH, rng)
+        picked = source.pick(BATCH, rng).ravel()
         yield to_tensor(source.take(picked)), torch.from_numpy(source.labels[picked])
 
 

@@ -37,9 +37,10 @@ _ELSEWHERE = {
 class _Commands(TyperGroup):
     """All commands: importing some takes longer than saying the version may."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Names in the order of the help."""
-        return [*super().list_commands(ctx), *_ELSEWHERE]
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        late: dict[str, Any] = dict.fromkeys(_ELSEWHERE)
+        self.commands.update(late)  # by name only: for help, completion and suggestions
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of this name, imported if need be."""

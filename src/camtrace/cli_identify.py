@@ -6,7 +6,7 @@ Heavy imports wait until the command needs them. Exit status: 0 all judged, 1 so
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO, cast
 
@@ -29,11 +29,10 @@ ENGINES, COPIES = ("local", "ray"), ("reuse", "judge")
 _MANY = "Many photos"
 
 
-def choose(value: str, allowed: Iterable[str]) -> str:
+def choose(value: str, allowed: Collection[str]) -> str:
     """A word of the command line that must be one of several."""
-    names = list(allowed)
-    if value not in names:
-        raise typer.BadParameter(f"{value!r} is not one of {', '.join(names)}")
+    if value not in allowed:
+        raise typer.BadParameter(f"{value!r} is not one of {', '.join(allowed)}")
     return value
 
 
@@ -162,7 +161,10 @@ def _about_files(asked: Request) -> Iterator[tuple[bool, str]]:
     shown = asked.out in (None, "-")
     yield asked.resume and asked.force, "--resume goes on with a file, --force replaces it: only one of them"
     yield (asked.resume or asked.force) and shown, "--resume and --force are about a file: --out FILE"
-    yield not shown and asked.to in ("text", "json"), f"--out takes jsonl, csv or parquet, not {asked.to}: for example --to jsonl"
+    yield (
+        not shown and asked.to not in ("jsonl", "csv", "parquet"),
+        f"--out takes jsonl, csv or parquet, not {asked.to}: for example --to jsonl",
+    )
     yield shown and asked.to == "parquet", "parquet is written to a file: --out FILE"
     yield asked.paths.count("-") > 1, "- stands for standard input, which can be read only once"
     yield asked.resume and "-" in asked.paths, "standard input cannot be read again: --resume needs files"

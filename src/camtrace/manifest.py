@@ -122,8 +122,9 @@ def manifest_json(manifest: Manifest, hashes: Mapping[str, str]) -> bytes:
 
 def _check_choices(manifest: Manifest) -> None:
     """Names in the manifest that this camtrace must know, else the error would come with the first photo."""
-    choices = (("rule", manifest.rule, (*RULES, RESIZED)), ("vote", manifest.vote, WAYS), ("head", manifest.head, get_args(HeadKind)))
-    for field_name, found, known in choices:
+    if manifest.rule != RESIZED and manifest.rule not in RULES:
+        raise ValueError(f"rule {manifest.rule!r} is not one of {', '.join((*RULES, RESIZED))}")
+    for field_name, found, known in (("vote", manifest.vote, WAYS), ("head", manifest.head, get_args(HeadKind))):
         if found not in known:
             raise ValueError(f"{field_name} {found!r} is not one of {', '.join(known)}")
     if missing := set(WAYS) - set(manifest.thresholds):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
-from camtrace.lab.datasets import LAYOUTS, read_dataset, recognise
+from camtrace.lab.datasets import LAYOUTS, find_layout, read_dataset, recognise
 from camtrace.lab.datasets.check import check_dataset, to_text
 from camtrace.lab.download import downloadable, fetch
 from camtrace.lab.protocols import PROTOCOLS, save_splits
@@ -57,7 +57,7 @@ def check(
     records = read_dataset(data, layout=layout)
     with tqdm(total=len(records), desc="decoding", disable=None if decode else True) as bar:
         found = check_dataset(
-            records, LAYOUTS[layout or recognise(data)], root=data, decode=decode, on_photo=lambda _: bar.update() and None
+            records, find_layout(layout or recognise(data)), root=data, decode=decode, on_photo=lambda _: bar.update() and None
         )
     typer.echo(to_text(found))
 

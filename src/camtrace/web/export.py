@@ -89,7 +89,7 @@ def export_web(out: str | os.PathLike[str], *, bundle: BundleLike = None, force:
 
 def collect(bundle: Bundle) -> Files:
     """All files of the static page."""
-    if bundle.manifest.rule not in RULES:
+    if bundle.manifest.rule not in RULES.builtin:
         raise CamtraceError(
             f"{bundle.id.name} {bundle.id.version}: its patch rule {bundle.manifest.rule!r} is not known to the static page"
         )
