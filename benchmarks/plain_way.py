@@ -1,6 +1,6 @@
 """The reference way, written plainly: Pillow decodes, numpy scores patch by patch, a net runs in PyTorch, eagerly.
 
-The benchmarks and the tests hold camtrace against it. Nothing here is tuned and nothing is made slow on purpose.
+The benchmarks hold camtrace against it. Nothing here is tuned and nothing is made slow on purpose.
 """
 
 from __future__ import annotations
