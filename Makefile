@@ -31,6 +31,10 @@ $(VENV)/test: $(VENV)/light
 	$(BIN)/python -m camtrace.web.vendor
 	touch $@
 
+# About ten minutes; PHOTOS is a folder of real ones to count agreement on, made ones if not given
+bench: $(VENV)/test
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run_all.py $(if $(PHOTOS),--photos $(PHOTOS))
+
 # For the tests of the page and of PDF reports: a browser, Pango. Where nobody may install them those tests are skipped, aloud.
 system:
 	@command -v chromium > /dev/null || { \
