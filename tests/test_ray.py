@@ -10,10 +10,16 @@ import pytest
 
 import camtrace
 import made_workers
+from camtrace import device_batch
 from camtrace.batch import Task, judge_here
+from camtrace.device import match
+from camtrace.device_batch import match_on_cluster
+from camtrace.device_enrolment import enroll
+from camtrace.device_store import open_database
 from camtrace.simulator import MadeCamera
 from camtrace.types import CamtraceError, Verdict
 from made import made_photo, run_cli
+from made_devices import encoded, scene_pixels, write_flats
 
 ray = pytest.importorskip("ray", reason="the cluster engine is tested only where it is installed: pip install 'camtrace[ray]'")
 
@@ -113,6 +119,18 @@ def test_lost_workers_and_hostile_photos_cost_no_other_photo(folder: Path, task:
         assert found[own].reason.endswith(verdict.reason.removeprefix(verdict.source))
     assert "the process that judged it died" in found[str(root / "dies.jpg")].reason
     assert "took longer than the time limit of 3 s" in found[str(root / "hangs.jpg")].reason
+
+
+def test_devices_are_searched_on_the_cluster_too(tmp_path: Path) -> None:
+    enroll(tmp_path / "db", "first", write_flats(tmp_path / "flats", 1, range(6)))
+    for device in (1, 2):
+        (tmp_path / f"{device}.jpg").write_bytes(encoded(scene_pixels(device, 7)))
+    photos = [str(tmp_path / name) for name in ("1.jpg", "2.jpg", "gone.jpg")]
+    found = match_on_cluster(photos, device_batch.Task(str(tmp_path / "db")), Cluster(actors=1))
+    database = open_database(tmp_path / "db")
+    alone = [device_batch.read_match(match(photo, database).to_dict()) for photo in photos]
+    assert sorted(found, key=lambda one: one.source) == alone
+    assert [one.answer for one in alone] == ["first", "unknown", "unknown"]
 
 
 def test_file_systems_by_pyarrow_or_fsspec(folder: Path) -> None:

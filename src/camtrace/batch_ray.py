@@ -99,6 +99,36 @@ def _plan(paths: list[str], task: Task, cluster: Cluster, actors: int) -> Any:
     )
 
 
+def on_actors(
+    paths: list[str], actor: type, settings: tuple[Any, ...], cluster: Cluster, photos_at_once: int
+) -> Iterator[dict[str, Any]]:
+    """The rows that actors, made with `settings`, give for photos; a table of the column `path` at a time, in any order.
+
+    Raises
+    ------
+    CamtraceError
+        The cluster cannot be reached or used.
+    """
+    started = _connect(cluster)
+    import ray
+
+    names = ray.data.from_items([{"path": os.fsencode(path)} for path in paths])
+    actors = cluster.actors or max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
+    pool = ray.data.ActorPoolStrategy(min_size=1, max_size=actors)
+    how: dict[str, Any] = {"batch_size": photos_at_once, "batch_format": "pyarrow", "num_cpus": _OURS, "compute": pool}
+    try:
+        yield from (
+            names.repartition(target_num_rows_per_block=photos_at_once)
+            .map_batches(actor, fn_constructor_args=settings, **how)
+            .iter_rows()
+        )
+    except ray.exceptions.RayError as error:
+        raise CamtraceError(f"the cluster failed: {error}") from error
+    finally:
+        if started:
+            ray.shutdown()
+
+
 def _connect(cluster: Cluster) -> bool:
     """A local cluster without dashboard, or the one at the address; nothing is told to Ray's makers. Whether it was not there yet."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"

@@ -10,17 +10,20 @@ from __future__ import annotations
 import itertools
 import json
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from camtrace.cli_parts import expand, is_folder, open_all, progress
+from camtrace.cli_parts import expand, is_folder, need, open_all, progress
 from camtrace.screening import visible
 
 if TYPE_CHECKING:
     from camtrace.device import DeviceMatch, DeviceRanked, Pair
     from camtrace.matching import Search
+
+Show = Callable[[int, int], None]  # steps done, and those there are
 
 app = typer.Typer(
     name="device",
@@ -122,24 +125,26 @@ def match(
     shortlist: Annotated[
         int, typer.Option(min=0, help="Compare in full only so many devices, chosen by their sketches; 0 compares all.")
     ] = 0,
+    jobs: Annotated[int, typer.Option(min=0, help="Worker processes; 0 = none, one photo after the other in this process.")] = 0,
+    engine: Annotated[str, typer.Option(callback=_check_engine, help="local, or ray for a cluster (extra camtrace[ray]).")] = "local",
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster that is there already.")] = None,
 ) -> None:
     """Say which device of a database took each photo, with the numbers: PCE, p-value and likelihood ratio for each device.
 
     `--to json` gives one object for a single photo and a list for several paths or a folder.
     """
-    from camtrace.device import match as run
-    from camtrace.device_store import open_database
-
-    database = open_database(db)
+    if address and engine != "ray":
+        raise typer.BadParameter("--address is that of a Ray cluster: --engine ray")
     sources, empty = expand(photos)
+    if (jobs or engine == "ray") and "-" in sources:
+        raise typer.BadParameter("workers read files, not standard input: leave out --jobs and --engine")
     _report_empty(empty)
     search = _search(scales, everywhere=everywhere, straight=straight)
     found = []
     failures = len(empty)
     # where the results themselves scroll by on the terminal, a bar would only be in their way
     with progress("matching", shown=to == "json" or not sys.stdout.isatty() or bool(scales)) as show:
-        for source in open_all(sources):
-            one = run(source, database, search=search, shortlist=shortlist, on_step=show)
+        for one in _matches(sources, db, search, shortlist, jobs=jobs, address=address, ray=engine == "ray", show=show):
             failures += one.status != "ok"
             found.append(one)
             if to == "text":
@@ -147,6 +152,39 @@ def match(
     if to == "json":
         _print_json([one.to_dict() for one in found], single=len(photos) == 1 and not is_folder(photos[0]))
     raise typer.Exit(1 if failures else 0)
+
+
+def _matches(
+    sources: list[str], db: Path, search: Search, shortlist: int, *, jobs: int, address: str | None, ray: bool, show: Show
+) -> Iterator[DeviceMatch]:
+    """Results by the engine asked for."""
+    from camtrace.device import match as run
+    from camtrace.device_store import open_database
+
+    database = open_database(db)
+    if not ray and not jobs:
+        for source in open_all(sources):
+            yield run(source, database, search=search, shortlist=shortlist, on_step=show)
+        return
+    from camtrace.device_batch import Task, match_in_pool, match_on_cluster
+
+    task = Task(str(db), search, shortlist)
+    if ray:
+        need("ray", "ray")
+        from camtrace.batch_ray import Cluster
+
+        found = match_on_cluster(sources, task, Cluster(address=address, actors=jobs or None))
+    else:
+        found = match_in_pool(sources, task, jobs=jobs)
+    for number, one in enumerate(found, 1):
+        show(number, len(sources))
+        yield one
+
+
+def _check_engine(value: str) -> str:
+    if value not in ("local", "ray"):
+        raise typer.BadParameter(f"{value!r} is not one of local, ray")
+    return value
 
 
 def _search(scales: str | None, *, everywhere: bool, straight: bool) -> Search:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
 from camtrace.cli_batch import Request, judge_many, judge_on_cluster, writer
-from camtrace.cli_parts import counting, expand, open_all
+from camtrace.cli_parts import counting, expand, need, open_all
 
 if TYPE_CHECKING:
     from camtrace.batch import Task
@@ -146,9 +146,9 @@ def _check(request: Request, devices: Path | None) -> None:
         if refused:
             raise typer.BadParameter(message)
     if request.to == "parquet":
-        _need("pyarrow", "ray" if request.engine == "ray" else "parquet")
+        need("pyarrow", "ray" if request.engine == "ray" else "parquet")
     if request.engine == "ray":
-        _need("ray", "ray")
+        need("ray", "ray")
 
 
 def _about_devices(asked: Request, devices: Path | None) -> Iterator[tuple[bool, str]]:
@@ -177,18 +177,6 @@ def _about_engines(asked: Request) -> Iterator[tuple[bool, str]]:
     yield ray and asked.to != "parquet", "--engine ray writes a folder of parquet files: --to parquet --out FOLDER"
     yield ray and asked.resume, "--resume goes on with a file of the local engine, not with a cluster's folder"
     yield ray and "-" in asked.paths, "--engine ray reads files, not standard input"
-
-
-def _need(module: str, extra: str) -> None:
-    from importlib.util import find_spec
-
-    if find_spec(module) is None:
-        _stop(f"this needs {module}; install it with: pip install 'camtrace[{extra}]'")
-
-
-def _stop(message: str) -> NoReturn:
-    typer.echo(f"camtrace: {message}", err=True)
-    raise SystemExit(2)
 
 
 def _judge_few(request: Request, devices: Path | None) -> bool:

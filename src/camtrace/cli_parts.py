@@ -43,6 +43,15 @@ def open_all(photos: Sequence[str]) -> Iterator[Source]:
         yield sys.stdin.buffer if photo == "-" else photo
 
 
+def need(module: str, extra: str) -> None:
+    """End with status 2 and the line that installs it, where an optional package is not there."""
+    from importlib.util import find_spec
+
+    if find_spec(module) is None:
+        sys.stderr.write(f"camtrace: this needs {module}; install it with: pip install 'camtrace[{extra}]'\n")
+        raise SystemExit(2)
+
+
 @contextmanager
 def progress(what: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on a terminal's standard error, nothing elsewhere; yields what to call with the steps done and those there are."""
