@@ -14,7 +14,8 @@ import pytest
 
 from camtrace.device_enrolment import enroll
 from camtrace.device_store import DeviceError, open_database
-from camtrace.safe_files import locked, write_file, write_folder
+from camtrace.safe_files import locked, write_file, write_folder, write_output
+from made import run_cli
 from made_devices import write_flats
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="fork, kill and limits of file sizes are POSIX; run this on Linux or macOS")
@@ -216,3 +217,52 @@ def test_a_lock_is_held_by_one_and_goes_with_its_holder(tmp_path: Path, monkeypa
     with locked(tmp_path / "one"):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+# ---- what commands write for their users
+
+
+@POSIX
+@pytest.mark.parametrize("force", [False, True])
+def test_a_disk_that_fills_up_leaves_no_half_output(tmp_path: Path, force: bool) -> None:
+    path = tmp_path / "report.html"
+    if force:
+        path.write_bytes(b"old")
+    with full_disk(1000), pytest.raises(OSError, match=r"large|space"):
+        write_output(path, bytes(5000), force=force)
+    assert contents(tmp_path) == ({"report.html": b"old"} if force else {})
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_an_output_never_replaces_what_was_not_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: bool) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("no links on this stick")
+
+    if not linked:
+        monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "map.png"
+    write_output(path, b"first")
+    with pytest.raises(FileExistsError):
+        write_output(path, b"second")
+    assert contents(tmp_path) == {"map.png": b"first"}
+    write_output(path, b"second", force=True)
+    assert contents(tmp_path) == {"map.png": b"second"}
+
+
+@POSIX
+def test_a_device_is_written_to_and_stays_one() -> None:
+    write_output(Path("/dev/null"), b"data", force=True)
+    assert Path("/dev/null").is_char_device()
+
+
+@POSIX
+@pytest.mark.parametrize("words", [("localize", "--heatmap", "map.png"), ("report", "--no-localize", "--out", "report.html")])
+def test_commands_say_that_the_disk_is_full_and_leave_nothing(tmp_path: Path, photo: Path, words: tuple[str, ...]) -> None:
+    command, *options, name = words
+    out = tmp_path / "out"
+    out.mkdir()
+    with full_disk(500):
+        run = run_cli(command, photo, *options, out / name)
+    assert run.code == 1
+    assert f"{out / name}: cannot be written: " in run.err
+    assert list(out.iterdir()) == []

@@ -5,15 +5,16 @@ Heavy imports wait until the command needs them. Exit status: 0 judged, with ala
 
 from __future__ import annotations
 
+import io
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from camtrace.cli_parts import progress
+from camtrace.cli_parts import progress, write_output
 from camtrace.types import CamtraceError
 
 if TYPE_CHECKING:
@@ -160,22 +161,15 @@ def _write_files(
 
     if heatmap is not None:
         picture = draw_heat(_photo(found, source), found)
-        _write(heatmap, lambda stream: stream.write(picture), force=force)
+        write_output(heatmap, picture, force=force)
     if mask is not None:
         black_and_white = draw_mask(found)
-        _write(mask, lambda stream: stream.write(black_and_white), force=force)
+        write_output(mask, black_and_white, force=force)
     if raw is not None:
-        heat = found.heat()
-        _write(raw, lambda stream: np.save(stream, heat, allow_pickle=False), force=force)
+        stream = io.BytesIO()
+        np.save(stream, found.heat(), allow_pickle=False)
+        write_output(raw, stream.getvalue(), force=force)
     if camera_map is not None:
-        drawn = draw_labels(_photo(found, source), found)
-        _write(camera_map, lambda stream: drawn.save(stream, "PNG"), force=force)
-
-
-def _write(path: Path, fill: Callable[[BinaryIO], object], *, force: bool) -> None:
-    """Write a file; one that came to be since the check is not written over either."""
-    try:
-        with path.open("wb" if force else "xb") as stream:
-            fill(stream)
-    except OSError as error:
-        raise CamtraceError(f"{path}: cannot be written: {error.strerror or error}") from error
+        stream = io.BytesIO()
+        draw_labels(_photo(found, source), found).save(stream, "PNG")
+        write_output(camera_map, stream.getvalue(), force=force)

@@ -52,6 +52,17 @@ def need(module: str, extra: str) -> None:
         raise SystemExit(2)
 
 
+def write_output(path: Path, data: bytes, *, force: bool) -> None:
+    """Write a file that the user asked for, whole or not at all; over one that is there only by `force`. Raises CamtraceError."""
+    from camtrace.safe_files import write_output as write
+    from camtrace.types import CamtraceError
+
+    try:
+        write(path, data, force=force)
+    except OSError as error:
+        raise CamtraceError(f"{path}: cannot be written: {error.strerror or error}; choose another place") from error
+
+
 @contextmanager
 def progress(what: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on a terminal's standard error, nothing elsewhere; yields what to call with the steps done and those there are."""

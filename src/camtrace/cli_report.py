@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from camtrace.cli_localize import check_targets
-from camtrace.cli_parts import counting, expand, open_all
-from camtrace.types import CamtraceError
+from camtrace.cli_parts import counting, expand, open_all, write_output
 
 if TYPE_CHECKING:
     from camtrace.report import Report
@@ -112,12 +111,7 @@ def _make(photos: list[str], options: dict[str, Any]) -> Report:
 
 def _write(out: Path, made: Report, *, force: bool) -> None:
     """Write the file; one that came to be since the check is not written over either."""
-    data = made.to_pdf() if out.suffix.lower() == ".pdf" else made.html.encode()
-    try:
-        with out.open("wb" if force else "xb") as stream:
-            stream.write(data)
-    except OSError as error:
-        raise CamtraceError(f"{out}: cannot be written: {error.strerror or error}") from error
+    write_output(out, made.to_pdf() if out.suffix.lower() == ".pdf" else made.html.encode(), force=force)
 
 
 def _verify(path: Path, photos: list[str], bundle: Path | None, device_db: Path | None) -> None:

@@ -107,6 +107,37 @@ def write_file(path: Path, data: bytes) -> None:
         Path(aside).unlink(missing_ok=True)
 
 
+def write_output(path: Path, data: bytes, *, force: bool = False) -> None:
+    """What a command writes for its user: all of a file or nothing of it; over a file that is there only by `force`. Raises OSError.
+
+    What is there and no regular file, such as a device, is written to as it stands.
+    """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as stream:
+            stream.write(data)
+    elif force:
+        write_file(path, data)
+    else:
+        _write_new(path, data)
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    handle, aside = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+    try:
+        _fill(os.fdopen(handle, "wb"), data)
+        Path(aside).chmod(0o644)
+        try:
+            os.link(aside, path)
+        except FileExistsError:
+            raise
+        except OSError:  # no links here, as on many a memory stick: take the name first
+            path.open("xb").close()
+            Path(aside).replace(path)
+        _flush_folder(path.parent)
+    finally:
+        Path(aside).unlink(missing_ok=True)
+
+
 def write_folder(folder: Path, files: Mapping[str, bytes], *, check: Callable[[], object] = lambda: None) -> None:
     """All of a folder's files or nothing of them, in place of the folder that is there.
 
