@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import os
 import re
 import tarfile
 import urllib.error
@@ -22,6 +23,7 @@ from camtrace.patches import RESIZED
 from camtrace.types import CamtraceError
 from camtrace.web import export, vendor
 from camtrace.web.export import POLICY, WebExport, export_web
+from full_disk import full_disk
 
 INDEX = (
     '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="camtrace-engine" content="http">\n</head></html>\n'
@@ -235,6 +237,20 @@ def test_what_cannot_be_fetched_leaves_everything_as_it_was(
     with pytest.raises(vendor.VendorError, match=f"^@some/package: .*{message}"):
         vendor.vendor(tmp_path / "target", packages=(package,), fetch=fetch)
     assert [path.name for path in (tmp_path / "target").iterdir()] == ["old.js"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits of file sizes are POSIX; run this on Linux or macOS")
+@pytest.mark.parametrize("force", [False, True])
+def test_a_disk_that_fills_up_leaves_the_page_that_was_there(page: Path, tmp_path: Path, force: bool) -> None:
+    out = tmp_path / "site"
+    before = set()
+    if force:
+        export_web(out)
+        before = {path.relative_to(out) for path in out.rglob("*")}
+    with full_disk(100_000), pytest.raises(CamtraceError, match=r"site: the page cannot be written: "):
+        export_web(out, force=force)
+    assert {path.relative_to(out) for path in out.rglob("*")} == before
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".site")]
 
 
 def test_the_command_tells_what_it_did(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,8 +6,6 @@ import multiprocessing
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ import pytest
 from camtrace.device_enrolment import enroll
 from camtrace.device_store import DeviceError, open_database
 from camtrace.safe_files import locked, write_file, write_folder, write_output
+from full_disk import full_disk
 from made import run_cli
 from made_devices import write_flats
 
@@ -24,21 +23,6 @@ OLD, NEW = {"a": b"old a", "b": b"old b" * 9}, {"a": b"new a", "b": b"new b" * 9
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-@contextmanager
-def full_disk(size: int) -> Iterator[None]:
-    """Files stop growing at `size` bytes, in the middle of a write, with an OSError: as near to a full disk as any user gets."""
-    import resource
-    import signal
-
-    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_folders_are_written_whole(tmp_path: Path) -> None:

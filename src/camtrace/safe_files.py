@@ -139,7 +139,7 @@ def _write_new(path: Path, data: bytes) -> None:
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes], *, check: Callable[[], object] = lambda: None) -> None:
-    """All of a folder's files or nothing of them, in place of the folder that is there.
+    """All of a folder's files or nothing of them, in place of the folder that is there; names may lead into folders in it.
 
     `check` is called once no other process writes the folder any more, just before it is replaced; what it raises stops the writing.
     A folder cannot be swapped for another in one step on every system: killed between the two steps, the old one is left beside,
@@ -149,7 +149,9 @@ def write_folder(folder: Path, files: Mapping[str, bytes], *, check: Callable[[]
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name[:80]}.", dir=folder.parent))
     try:
         for name, data in files.items():
-            _fill((aside / name).open("wb"), data)
+            path = aside / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _fill(path.open("wb"), data)
         aside.chmod(0o755)
         _flush_folder(aside)
         with locked(folder):

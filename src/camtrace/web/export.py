@@ -17,8 +17,6 @@ import importlib.util
 import json
 import os
 import re
-import shutil
-import tempfile
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -28,6 +26,7 @@ from camtrace.comparison import COMPARISON, NEARNESS
 from camtrace.identification import BundleLike, ready
 from camtrace.manifest import FORMAT_VERSION, MANIFEST
 from camtrace.patches import RULES
+from camtrace.safe_files import write_folder
 from camtrace.types import CamtraceError
 from camtrace.web.vendor import STAMP, is_vendored
 
@@ -81,7 +80,7 @@ def export_web(out: str | os.PathLike[str], *, bundle: BundleLike = None, force:
     _check_target(folder, force=force)
     found = collect(ready(bundle))
     try:
-        _write(folder, found)
+        write_folder(folder, found, check=lambda: _check_target(folder, force=force))
     except OSError as error:
         raise CamtraceError(f"{folder}: the page cannot be written: {error.strerror or error}") from error
     return WebExport(folder, tuple(sorted(found)), sum(map(len, found.values())))
@@ -165,20 +164,3 @@ def _check_target(folder: Path, *, force: bool) -> None:
         raise CamtraceError(f"{folder}: exists and is no static page of camtrace; choose another place to write to")
     if not force:
         raise CamtraceError(f"{folder}: a static page is already there; --force replaces it")
-
-
-def _write(folder: Path, found: Files) -> None:
-    """Aside first, then renamed, so that a half-written page is never left behind."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        for name, data in found.items():
-            path = aside / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-        aside.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        aside.rename(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
