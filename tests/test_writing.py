@@ -87,7 +87,7 @@ def die_at(step):
                 os.kill(os.getpid(), signal.SIGKILL)
             return real(*args, **more)
         return call
-    for name in ("fsync", "open", "rename", "replace", "mkdir", "unlink", "rmdir"):
+    for name in ("fsync", "open", "rename", "replace", "mkdir", "unlink", "rmdir", "link"):
         setattr(os, name, counted(getattr(os, name)))
     return steps
 
@@ -98,6 +98,7 @@ for step in itertools.count():
     child = os.fork()
     if not child:
         die_at(step)
+        safe_files.write_output(root / str(step) / "output", b"new")
         safe_files.write_file(file, b"new")
         safe_files.write_folder(folder, NEW)
         os._exit(0)
@@ -117,6 +118,8 @@ def test_killed_at_any_step_nothing_is_half_written(tmp_path: Path) -> None:
     missing = 0
     for step in range(steps + 1):
         assert (tmp_path / str(step) / "file").read_bytes() in (b"old", b"new")
+        output = tmp_path / str(step) / "output"
+        assert not output.exists() or output.read_bytes() == b"new"
         folder = tmp_path / str(step) / "one"
         if folder.exists():
             assert contents(folder) in (OLD, NEW)
