@@ -77,3 +77,30 @@ def test_hostile_facts_are_short_and_printable() -> None:
     assert facts["Make"] == "a[31mbc"
     assert len(facts["ImageDescription"]) == 203
     assert read_exif(_with_exif({0x010F: "Nikon"})[:40]) == {}
+
+
+def _exif_segment(payload: bytes) -> bytes:
+    return b"\xff\xe1" + (len(payload) + 8).to_bytes(2) + b"Exif\0\0" + payload
+
+
+def test_an_exif_made_to_do_harm_tells_nothing() -> None:
+    """As for the claim: 2,000 segments would take Pillow a minute to join."""
+    data = _with_exif({0x010F: "Nikon"})
+    assert read_exif(data)["Make"] == "Nikon"
+    many = data[:2] + data[2 : data.index(b"\xff\xdb")] + _exif_segment(bytes(65_000)) * 17 + data[data.index(b"\xff\xdb") :]
+    assert read_exif(many) == {}
+
+
+@pytest.mark.parametrize(("entries", "facts"), [(1, {"Make", "FNumber"}), (2000, {"Make"})])
+def test_a_deeper_directory_whose_entries_share_their_bytes_is_left_alone(entries: int, facts: set[str]) -> None:
+    """Each of 2,000 entries of a directory points at the same 30,000 bytes."""
+    first = b"".join(part.to_bytes(size, "little") for part, size in ((2, 2), (0x010F, 2), (2, 2), (4, 4), (0x006E6F43, 4)))
+    first += b"".join(part.to_bytes(size, "little") for part, size in ((0x8769, 2), (4, 2), (1, 4), (38, 4), (0, 4)))
+    number = [(0x829D, 2), (5, 2), (1, 4), (26_000, 4)]
+    shared = [[(60_000 + at % 5000, 2), (7, 2), (30_000, 4), (26_000, 4)] for at in range(entries)]
+    second = (entries + 1).to_bytes(2, "little") + b"".join(
+        part.to_bytes(size, "little") for row in (number, *shared) for part, size in row
+    )
+    tiff = (b"II*\0" + (8).to_bytes(4, "little") + first + second + bytes(4)).ljust(26_000, b"\0") + b"\x01\0\0\0" * 8000
+    data = encode(noise(64, 64), "JPEG")
+    assert set(read_exif(data[:2] + _exif_segment(tiff) + data[2:])) == facts

@@ -5,15 +5,13 @@ The page draws the patches over the photo, the report prints them; both show the
 
 from __future__ import annotations
 
-import io
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import ExifTags, Image
+from PIL import ExifTags
 
 from camtrace.identification import BundleLike, Evidence, gather, ready
-from camtrace.photo import Source, describe, read_bytes
+from camtrace.photo import Source, describe, read_bytes, read_tags
 from camtrace.types import Mode, PhotoError, Verdict, VotingWay
 
 _FACTS = (
@@ -106,20 +104,10 @@ def read_exif(data: bytes) -> dict[str, str]:
 
     Anybody can write anything there. A position is only said to be there.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of every oddity of an EXIF
-            with Image.open(io.BytesIO(data)) as image:
-                exif = image.getexif()
-            named = {
-                ExifTags.TAGS.get(tag, ""): value for part in (exif, exif.get_ifd(ExifTags.IFD.Exif)) for tag, value in part.items()
-            }
-            facts = {name: _text(named[name]) for name in _FACTS if name in named}
-            if ExifTags.IFD.GPSInfo in exif:
-                facts["GPSInfo"] = "present"
-            return facts
-    except Exception:  # hostile bytes make Pillow raise nearly anything
-        return {}
+    tags = read_tags(data)
+    named = {ExifTags.TAGS.get(tag, ""): value for tag, value in tags.items()}
+    facts = {name: _text(named[name]) for name in _FACTS if name in named}
+    return facts | ({"GPSInfo": "present"} if ExifTags.IFD.GPSInfo in tags else {})
 
 
 def _votes(evidence: Evidence, cameras: tuple[str, ...]) -> tuple[Vote, ...]:

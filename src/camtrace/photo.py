@@ -24,7 +24,7 @@ from typing import BinaryIO
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from camtrace.safe_files import read_regular, read_stream
@@ -181,14 +181,47 @@ def _read_header(data: bytes) -> _Header:
         return _Header()
 
 
+def read_tags(data: bytes) -> dict[int, object]:
+    """The EXIF of a file by the numbers of its tags; none where there is none, it is broken, or it was made to do harm."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of every oddity of an EXIF
+            image = JpegImageFile(io.BytesIO(short_header(data))) if data.startswith(_JPEG_START) else _open(data, "")
+            if (exif := _exif_of(image)) is None:
+                return {}
+            deeper = ExifTags.IFD.Exif
+            bloated = is_bloated(image.info.get("exif", data), most=MAX_EXIF, behind=deeper)  # a TIFF is its own EXIF
+            return {**exif, **({} if bloated else exif.get_ifd(deeper))}
+    except Exception:  # hostile bytes make Pillow raise nearly anything
+        return {}
+
+
+def promised_pixels(data: bytes) -> int:
+    """How many pixels the header of a file promises; 0 where it has none that can be read, of which decoding it will say more."""
+    try:
+        if data.startswith(_JPEG_START):
+            height, width, *_ = simplejpeg.decode_jpeg_header(data)
+            return int(height * width)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the count is what is asked for, large or not
+            image = _open(data, "")
+        return image.width * image.height
+    except Exception:  # whatever it is, a decoder will find it again and say so
+        return 0
+
+
+def _exif_of(image: Image.Image) -> Image.Exif | None:
+    """None where it is a bomb."""
+    return None if is_bloated(image.info.get("exif", b""), most=MAX_EXIF) else image.getexif()
+
+
 def _read_metadata(image: Image.Image) -> _Header:
     """The claim is absent where the EXIF is broken."""
     tables = getattr(image, "quantization", None)
     quantization = {number: tuple(table) for number, table in tables.items()} if tables else None
     try:
-        if is_bloated(image.info.get("exif", b""), most=MAX_EXIF):
+        if (exif := _exif_of(image)) is None:
             return _Header(quantization=quantization)
-        exif = image.getexif()
         claim = Claim(make=_text(exif.get(_EXIF_MAKE)), model=_text(exif.get(_EXIF_MODEL)))
         return _Header(claim, _text(exif.get(_EXIF_SOFTWARE)), quantization)
     except Exception:  # Pillow's EXIF parser raises whatever a hostile file provokes

@@ -130,24 +130,37 @@ def directories(data: bytes, *, most: int = MAX_FRAMES) -> list[int]:
     return list(dict.fromkeys(found))
 
 
-def is_bloated(data: bytes, *, most: int = MAX_TAGS) -> bool:
+def is_bloated(data: bytes, *, most: int = MAX_TAGS, behind: int | None = None) -> bool:
     """Whether the values of a TIFF's or EXIF's first directory take more than `most` bytes, or more than twice what there is.
 
-    `data` may also begin with the six bytes before EXIF in a JPEG; nothing else is bloated.
+    `behind` is the tag that points to a directory which is looked at instead. `data` may also begin with the six bytes before EXIF in
+    a JPEG; nothing else is bloated.
     """
     data = data.removeprefix(_EXIF)
-    layout, first = _layout(data), directories(data, most=1)
-    if layout is None or not first:
+    layout, places = _layout(data), directories(data, most=1)
+    if layout is None or not places:
         return False
+    if behind is not None:
+        places = [value for tag, _, _, value in _entries(data, places[0], layout) if tag == behind]
+    return any(_weigh(data, place, layout) > min(most, 2 * len(data)) for place in places)
+
+
+def _weigh(data: bytes, place: int, layout: tuple[str, bool]) -> int:
+    """Bytes that the values of a directory take beyond its entries."""
+    total = 0
+    for _, kind, number, value in _entries(data, place, layout):
+        size = _UNITS.get(kind, 0) * number
+        total += min(size, max(0, len(data) - value)) if size > (8 if layout[1] else 4) else 0
+    return total
+
+
+def _entries(data: bytes, place: int, layout: tuple[str, bool]) -> Iterator[tuple[int, int, int, int]]:
+    """Tag, kind, number and value (or where it lies) of what a directory holds."""
     order, big = layout
     entry = struct.Struct(order + ("HHQQ" if big else "HHII"))
-    start = first[0] + (8 if big else 2)
-    count = min(_number(data, first[0], order + ("Q" if big else "H")) or 0, (len(data) - start) // entry.size, 1 << 16)
-    total = 0
-    for _, kind, number, value in entry.iter_unpack(data[start : start + max(count, 0) * entry.size]):
-        size = _UNITS.get(kind, 0) * number
-        total += min(size, max(0, len(data) - value)) if size > (8 if big else 4) else 0
-    return total > min(most, 2 * len(data))
+    start = place + (8 if big else 2)
+    count = min(_number(data, place, order + ("Q" if big else "H")) or 0, (len(data) - start) // entry.size, 1 << 16)
+    yield from entry.iter_unpack(data[start : start + max(count, 0) * entry.size])
 
 
 def _layout(data: bytes) -> tuple[str, bool] | None:

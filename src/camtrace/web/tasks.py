@@ -6,15 +6,9 @@ comes back as `error`, a photo that is too large for the quick lane as `heavy`.
 
 from __future__ import annotations
 
-import contextlib
-import io
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
-
-import simplejpeg
-from PIL import Image
 
 from camtrace.bundle import Bundle, load_bundle, open_bundle
 from camtrace.heatmap import draw_heat
@@ -22,7 +16,7 @@ from camtrace.identification import identify
 from camtrace.inspection import inspect
 from camtrace.likeness import compare
 from camtrace.localization import localize
-from camtrace.photo import read_photo
+from camtrace.photo import promised_pixels, read_photo
 from camtrace.types import CamtraceError
 from camtrace.web.enrolling import teach
 from camtrace.web.unjudged import JUDGING, document
@@ -30,7 +24,6 @@ from camtrace.web.unjudged import JUDGING, document
 QUICK_PIXELS = 30_000_000
 """A request with more does not go through the quick lane."""
 _BUNDLES = 4  # that a worker holds ready
-_JPEG_START = b"\xff\xd8\xff"
 
 Reply = tuple[dict[str, Any], Sequence[bytes]]
 Options = dict[str, Any]
@@ -42,10 +35,6 @@ class Desk:
     def __init__(self, *, pixels: int) -> None:
         self._pixels = pixels
         self._bundles: OrderedDict[str, Bundle] = OrderedDict()
-        with contextlib.suppress(ImportError):
-            import pillow_heif
-
-            pillow_heif.register_heif_opener()
 
     def knows(self, key: str) -> bool:
         """Whether a bundle is at hand."""
@@ -60,7 +49,7 @@ class Desk:
         options = job["options"]
         try:
             bundle = self._bundle(job["bundle"])
-            sizes = [count_pixels(blob) for blob in blobs]
+            sizes = list(map(promised_pixels, blobs))
             if job["quick"] and sum(sizes) > QUICK_PIXELS:
                 return {"heavy": True}, []
             if (largest := max(sizes)) > self._pixels:
@@ -87,18 +76,6 @@ class Desk:
         self._bundles[key] = bundle
         while len(self._bundles) > _BUNDLES:
             self._bundles.popitem(last=False)
-
-
-def count_pixels(data: bytes) -> int:
-    """What the header promises; 0 where there is none, of which reading the photo will say more."""
-    with contextlib.suppress(Exception), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the count is what is asked for, large or not
-        if data.startswith(_JPEG_START):
-            height, width, *_ = simplejpeg.decode_jpeg_header(data)
-            return int(height * width)
-        with Image.open(io.BytesIO(data)) as image:
-            return image.width * image.height
-    return 0
 
 
 def _identify(bundle: Bundle, options: Options, blobs: Sequence[bytes]) -> Reply:
