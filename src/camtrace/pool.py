@@ -17,9 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any
 
+from camtrace.child import death_in_words, limit_memory, set_alarm
 from camtrace.types import CamtraceError
 
 Ask = Callable[[bytes], bytes]
@@ -201,23 +201,14 @@ def _lose(crew: list[_Worker], worker: _Worker, limits: Limits, *, overstayed: b
     crew.remove(worker)
     code = worker.end(dying=not overstayed)
     if not worker.ready:
-        how = f"not ready after {STARTING_SECONDS} s" if overstayed else _death(code)
+        how = f"not ready after {STARTING_SECONDS} s" if overstayed else death_in_words(code)
         raise CamtraceError(f"a worker process could not be started: {how}; fewer workers need less memory")
     if overstayed or (hasattr(signal, "SIGALRM") and code == -signal.SIGALRM):
         reason = f"took longer than the time limit of {limits.seconds:g} s and was stopped"
     else:
-        reason = f"the process that judged it died ({_death(code)})"
+        reason = f"the process that judged it died ({death_in_words(code)})"
     if worker.slot is not None:
         worker.slot.result = Lost(reason, worker.question)
-
-
-def _death(code: int | None) -> str:
-    if code is None or code >= 0:
-        return f"exit status {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"
 
 
 def _hire(setup: Callable[..., Work], args: tuple[Any, ...], limits: Limits) -> _Worker:
@@ -237,36 +228,22 @@ def _serve(pipe: Connection, setup: Callable[..., Work], args: tuple[Any, ...], 
     except CamtraceError as error:
         pipe.send_bytes(_REFUSED + str(error).encode("utf-8", "replace"))
         return
+    last = None if limits.seconds is None else limits.seconds + _GRACE
     if limits.memory is not None:
-        _limit_memory(limits.memory)
+        limit_memory(limits.memory)
 
     def ask(question: bytes) -> bytes:
-        _set_alarm(None)
+        set_alarm(None)
         pipe.send_bytes(_QUESTION + question)
         answer = pipe.recv_bytes()
-        _set_alarm(limits.seconds)
+        set_alarm(last)
         return answer
 
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         pipe.send_bytes(_READY)
         while True:
             job = pipe.recv_bytes()
-            _set_alarm(limits.seconds)
+            set_alarm(last)
             result = work(job, ask)
-            _set_alarm(None)
+            set_alarm(None)
             pipe.send_bytes(_ANSWER + result)
-
-
-def _set_alarm(seconds: float | None) -> None:
-    """Let the system end this process in a while, whatever holds it, or no more. The parent would be sooner, if it still lives."""
-    if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_REAL, 0 if seconds is None else seconds + _GRACE)
-
-
-def _limit_memory(more: int) -> None:
-    """From now on this process gets `more` bytes at most, where the system tells what it has: then MemoryError, or it dies."""
-    with suppress(ImportError, OSError, ValueError):
-        import resource
-
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more,) * 2)

@@ -97,14 +97,7 @@ def _too_large(most: int, found: int | None = None) -> str:
 
 def write_file(path: Path, data: bytes) -> None:
     """All of a file or nothing of it, over what is there. Raises OSError."""
-    handle, aside = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
-    try:
-        _fill(os.fdopen(handle, "wb"), data)
-        Path(aside).chmod(0o644)
-        Path(aside).replace(path)
-        _flush_folder(path.parent)
-    finally:
-        Path(aside).unlink(missing_ok=True)
+    _write(path, data, lambda aside: aside.replace(path))
 
 
 def write_output(path: Path, data: bytes, *, force: bool = False) -> None:
@@ -118,24 +111,31 @@ def write_output(path: Path, data: bytes, *, force: bool = False) -> None:
     elif force:
         write_file(path, data)
     else:
-        _write_new(path, data)
+        _write(path, data, lambda aside: _name_anew(aside, path))
 
 
-def _write_new(path: Path, data: bytes) -> None:
-    handle, aside = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+def _write(path: Path, data: bytes, place: Callable[[Path], object]) -> None:
+    """Write a file beside `path`, flush it, and let `place` give it that name."""
+    handle, name = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+    aside = Path(name)
     try:
         _fill(os.fdopen(handle, "wb"), data)
-        Path(aside).chmod(0o644)
-        try:
-            os.link(aside, path)
-        except FileExistsError:
-            raise
-        except OSError:  # no links here, as on many a memory stick: take the name first
-            path.open("xb").close()
-            Path(aside).replace(path)
+        aside.chmod(0o644)
+        place(aside)
         _flush_folder(path.parent)
     finally:
-        Path(aside).unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
+
+
+def _name_anew(aside: Path, path: Path) -> None:
+    """Give a file another name. FileExistsError where something has it already."""
+    try:
+        os.link(aside, path)
+    except FileExistsError:
+        raise
+    except OSError:  # no links here, as on many a memory stick: take the name first
+        path.open("xb").close()
+        aside.replace(path)
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes], *, check: Callable[[], object] = lambda: None) -> None:

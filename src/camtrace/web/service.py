@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, get_args
@@ -20,7 +19,6 @@ from camtrace.web.settings import Settings, check
 from camtrace.web.shelf import NameTakenError, Served, Shelf
 from camtrace.web.unjudged import JUDGING, document
 from camtrace.web.uploads import Sent, Upload, read_upload
-from camtrace.web.worker import QUIET
 from camtrace.web.workers import Answer, ClosedError, Job, Pool, QueueFullError, WorkerFailedError
 
 _YES, _NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
@@ -32,7 +30,6 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         check(settings)
-        os.environ.update(QUIET)
         logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it warns of broken forms with what is in them
         self.settings = settings
         self.held = Held(settings.limits.held)

@@ -14,16 +14,14 @@ import signal
 import threading
 from collections.abc import Sequence
 from multiprocessing import connection
-from pathlib import Path
 from typing import Any
+
+from camtrace.child import limit_memory, set_alarm
 
 _LARGEST_FRAME = 1 << 30
 _LARGEST_HEAD = 64 << 20
 _MOST_FRAMES = 4096
 _GRACE = 5.0  # seconds
-
-QUIET = {"ORT_DISABLE_TELEMETRY": "1"}
-"""Environment in which ONNX Runtime, from 1.31 on, neither writes files of its own nor reports to its maker."""
 
 Pipe = connection.Connection
 
@@ -52,13 +50,12 @@ def work(pipe: Pipe, memory: int, pixels: int) -> None:
     for name in ("SIGINT", "SIGTERM"):  # meant for the service, which still wants what it has accepted to be answered
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    os.environ.update(QUIET)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # the workers are the parallel part
     from camtrace.web.tasks import Desk
 
     desk = Desk(pixels=pixels)
-    _limit_memory(memory)
+    limit_memory(memory)
     with contextlib.suppress(EOFError, OSError):  # the service is gone
         send(pipe, {"ready": True})
         while True:
@@ -71,14 +68,14 @@ def _answer(pipe: Pipe, desk: Any, memory: int) -> None:
         send(pipe, {"wants": "bundle"})
         names, files = receive(pipe)
         desk.learn(head["bundle"]["key"], dict(zip(names["names"], files, strict=True)))
-    _set_alarm(head["limit"] + _GRACE)
+    set_alarm(head["limit"] + _GRACE)
     try:
         reply, parts = desk.answer(head, blobs)
     except MemoryError:
         reply, parts = {"failed": f"it takes more than the {memory / 1e9:.3g} GB of memory that one photo may take"}, []
     except Exception as error:  # a fault of ours that a photo brought out; the photo is reported, and the service goes on
         reply, parts = {"failed": f"camtrace failed on it: {type(error).__name__}"}, []
-    _set_alarm(0)
+    set_alarm(None)
     send(pipe, reply, parts)
 
 
@@ -88,20 +85,3 @@ def _leave_with_parent() -> None:
     if parent is not None:
         connection.wait([parent.sentinel])
         os._exit(1)
-
-
-def _set_alarm(seconds: float) -> None:
-    """Let the system end this process in a while, whatever holds it, or no more (0). The service would be sooner, if it still lives."""
-    if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
-def _limit_memory(more: int) -> None:
-    """From now on so many bytes at most, where the system can limit it (Linux); elsewhere the limits of pixels and bytes have to do."""
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
-
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        most = pages * resource.getpagesize() + more
-        resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))

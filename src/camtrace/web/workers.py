@@ -8,7 +8,6 @@ the questions and hears of the next one before it gives an answer, which suits a
 from __future__ import annotations
 
 import multiprocessing
-import signal
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from camtrace.child import death_in_words
 from camtrace.web.settings import Limits
 from camtrace.web.shelf import Served
 from camtrace.web.worker import Pipe, receive, send, work
@@ -236,7 +236,7 @@ class _Worker:
         code = self._process.exitcode
         self._process.close()
         self._pipe = self._process = None
-        return _death(code)
+        return death_in_words(code)
 
 
 class _Watch:
@@ -261,12 +261,3 @@ class _Watch:
         with self._lock:
             self._over = True
             return self._late
-
-
-def _death(code: int | None) -> str:
-    if code is None or code >= 0:
-        return f"exit status {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"
