@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,38 +66,13 @@ def judge(paths: list[str], out: str, *, task: Task, cluster: Cluster, force: bo
     task = replace(task, bundle=None if task.bundle is None else str(Path(task.bundle).absolute()))
     system, folder = locate(out)
     _clear(system, folder, out, force=force)
-    started = _connect(cluster)
-    import ray
-
-    actors = cluster.actors or max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
-    try:
-        judged = _plan(here, task, cluster, actors)
-        judged.write_parquet(folder, filesystem=system, min_rows_per_file=PHOTOS_A_FILE, ray_remote_args={"num_cpus": _RAYS})
-    except ray.exceptions.RayError as error:
-        raise CamtraceError(f"the cluster failed: {error}") from error
-    finally:
-        if started:
-            ray.shutdown()
-    return _count(system, folder), [f"{path}: no photos in this folder" for path in here if next(_find(path), None) is None]
-
-
-def _plan(paths: list[str], task: Task, cluster: Cluster, actors: int) -> Any:
-    """Names of photos, in parts, to actors that judge them."""
-    import ray
-
-    names = ray.data.from_items([{"path": path} for path in paths], override_num_blocks=min(len(paths), 1000))
-    return (
-        names.map_batches(_list, batch_size=1, num_cpus=_RAYS)
-        .repartition(target_num_rows_per_block=PHOTOS_AT_ONCE)
-        .map_batches(
-            _Actor,
-            fn_constructor_args=(paths, task, cluster),
-            batch_size=PHOTOS_AT_ONCE,
-            batch_format="pyarrow",
-            num_cpus=_OURS,
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors),
+    with _session(cluster) as data:
+        names = data.from_items([{"path": path} for path in here], override_num_blocks=min(len(here), 1000))
+        judged = _to_actors(
+            names.map_batches(_list, batch_size=1, num_cpus=_RAYS), _Actor, (here, task, cluster), cluster, PHOTOS_AT_ONCE
         )
-    )
+        judged.write_parquet(folder, filesystem=system, min_rows_per_file=PHOTOS_A_FILE, ray_remote_args={"num_cpus": _RAYS})
+    return _count(system, folder), [f"{path}: no photos in this folder" for path in here if next(_find(path), None) is None]
 
 
 def on_actors(
@@ -109,19 +85,34 @@ def on_actors(
     CamtraceError
         The cluster cannot be reached or used.
     """
+    with _session(cluster) as data:
+        names = data.from_items([{"path": os.fsencode(path)} for path in paths])
+        yield from _to_actors(names, actor, settings, cluster, photos_at_once).iter_rows()
+
+
+def _to_actors(names: Any, actor: type, settings: tuple[Any, ...], cluster: Cluster, photos_at_once: int) -> Any:
+    """Names of photos, in parts, to actors that look at them."""
+    import ray
+
+    actors = cluster.actors or max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
+    return names.repartition(target_num_rows_per_block=photos_at_once).map_batches(
+        actor,
+        fn_constructor_args=settings,
+        batch_size=photos_at_once,
+        batch_format="pyarrow",
+        num_cpus=_OURS,
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors),
+    )
+
+
+@contextmanager
+def _session(cluster: Cluster) -> Iterator[Any]:
+    """Ray Data on the cluster, which ends with it if it was started for it. What goes wrong there is a CamtraceError."""
     started = _connect(cluster)
     import ray
 
-    names = ray.data.from_items([{"path": os.fsencode(path)} for path in paths])
-    actors = cluster.actors or max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
-    pool = ray.data.ActorPoolStrategy(min_size=1, max_size=actors)
-    how: dict[str, Any] = {"batch_size": photos_at_once, "batch_format": "pyarrow", "num_cpus": _OURS, "compute": pool}
     try:
-        yield from (
-            names.repartition(target_num_rows_per_block=photos_at_once)
-            .map_batches(actor, fn_constructor_args=settings, **how)
-            .iter_rows()
-        )
+        yield ray.data
     except ray.exceptions.RayError as error:
         raise CamtraceError(f"the cluster failed: {error}") from error
     finally:

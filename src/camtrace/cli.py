@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from camtrace.cli_identify import BundleOption, choose, identify
-from camtrace.cli_parts import counting, expand, is_folder, open_all, progress
+from camtrace.cli_identify import BundleOption, identify
+from camtrace.cli_parts import choose, counting, expand, is_folder, open_all, progress, report_empty
 
 if TYPE_CHECKING:
     from camtrace.likeness import Likeness
@@ -132,8 +132,7 @@ def compare(
     from camtrace.likeness import WRITERS, compare_many, write_one_json
 
     photos, empty = expand(paths)
-    for folder in empty:
-        typer.echo(f"camtrace: {folder}: no photos in this folder", err=True)
+    report_empty(empty)
     if len(photos) < 2:
         raise typer.BadParameter(f"at least two photos are compared with each other, found {len(photos)}")
     if photos.count("-") > 1:

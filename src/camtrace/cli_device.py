@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from camtrace.cli_parts import expand, is_folder, need, open_all, progress
+from camtrace.cli_parts import choose, expand, is_folder, need, open_all, progress, report_empty
 from camtrace.screening import visible
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ _GUESS = "auto"
 
 
 def _check_format(value: str) -> str:
-    if value not in ("text", "json"):
-        raise typer.BadParameter(f"{value!r} is not one of text, json")
-    return value
+    return choose(value, ("text", "json"))
 
 
 def _check_scales(value: str | None) -> str | None:
@@ -96,7 +94,7 @@ def enroll(
     from camtrace.device_enrolment import enroll as run
 
     sources, empty = expand(photos)
-    _report_empty(empty)
+    report_empty(empty)
     steps = itertools.count(1)
     with progress("enrolling") as show:
         enrolled = run(db, name, open_all(sources), add=add, on_photo=lambda _: show(next(steps), len(sources)))
@@ -138,7 +136,7 @@ def match(
     sources, empty = expand(photos)
     if (jobs or engine == "ray") and "-" in sources:
         raise typer.BadParameter("workers read files, not standard input: leave out --jobs and --engine")
-    _report_empty(empty)
+    report_empty(empty)
     search = _search(scales, everywhere=everywhere, straight=straight)
     found = []
     failures = len(empty)
@@ -182,9 +180,7 @@ def _matches(
 
 
 def _check_engine(value: str) -> str:
-    if value not in ("local", "ray"):
-        raise typer.BadParameter(f"{value!r} is not one of local, ray")
-    return value
+    return choose(value, ("local", "ray"))
 
 
 def _search(scales: str | None, *, everywhere: bool, straight: bool) -> Search:
@@ -242,7 +238,7 @@ def same(photos: PhotosArgument, to: ToOption = "text", everywhere: EverywhereOp
     from camtrace.device import same as run
 
     sources, empty = expand(photos)
-    _report_empty(empty)
+    report_empty(empty)
     if len(sources) < 2:
         raise typer.BadParameter(f"at least two photos are compared with each other, found {len(sources)}")
     pairs = list(run(open_all(sources), search=_search(None, everywhere=everywhere, straight=straight)))
@@ -300,8 +296,3 @@ def _pair_text(pair: Pair) -> str:
 
 def _print_json(documents: list[dict[str, Any]], *, single: bool) -> None:
     typer.echo(json.dumps(documents[0] if single and documents else documents, indent=2))
-
-
-def _report_empty(folders: list[str]) -> None:
-    for folder in folders:
-        typer.echo(f"camtrace: {visible(folder)}: no photos in this folder", err=True)

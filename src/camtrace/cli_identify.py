@@ -6,14 +6,14 @@ Heavy imports wait until the command needs them. Exit status: 0 all judged, 1 so
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
 from camtrace.cli_batch import Request, judge_many, judge_on_cluster, writer
-from camtrace.cli_parts import counting, expand, need, open_all
+from camtrace.cli_parts import choose, counting, expand, need, open_all, report_empty
 
 if TYPE_CHECKING:
     from camtrace.batch import Task
@@ -27,13 +27,6 @@ BundleOption = Annotated[Path | None, typer.Option("--bundle", help="Bundle fold
 
 ENGINES, COPIES = ("local", "ray"), ("reuse", "judge")
 _MANY = "Many photos"
-
-
-def choose(value: str, allowed: Collection[str]) -> str:
-    """A word of the command line that must be one of several."""
-    if value not in allowed:
-        raise typer.BadParameter(f"{value!r} is not one of {', '.join(allowed)}")
-    return value
 
 
 def _check_format(value: str) -> str:
@@ -186,8 +179,7 @@ def _judge_few(request: Request, devices: Path | None) -> bool:
     database = None if devices is None else _open_devices(devices)
     bundle = ready(request.bundle)
     photos, empty = expand(request.paths)
-    for folder in empty:
-        typer.echo(f"camtrace: {folder}: no photos in this folder", err=True)
+    report_empty(empty)
     judged = _judge_plainly(request.task, bundle, database, open_all(photos))
     failures = 0
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from camtrace.cli_parts import progress, write_output
+from camtrace.cli_parts import choose, progress, write_output
 from camtrace.types import CamtraceError
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ FORMATS = ("text", "json", "png", "html")
 
 
 def _check_format(value: str) -> str:
-    if value not in FORMATS:
-        raise typer.BadParameter(f"{value!r} is not one of {', '.join(FORMATS)}")
-    return value
+    return choose(value, FORMATS)
 
 
 def _check_stride(value: int | None) -> int | None:

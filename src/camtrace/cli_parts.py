@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 if TYPE_CHECKING:
     from camtrace.photo import Source
@@ -27,6 +29,21 @@ def expand(paths: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             photos.append(path)
     return photos, empty
+
+
+def report_empty(folders: Sequence[str]) -> None:
+    """Say of folders that they hold no photos."""
+    from camtrace.screening import visible
+
+    for folder in folders:
+        typer.echo(f"camtrace: {visible(folder)}: no photos in this folder", err=True)
+
+
+def choose(value: str, allowed: Collection[str]) -> str:
+    """A word of the command line that must be one of several."""
+    if value not in allowed:
+        raise typer.BadParameter(f"{value!r} is not one of {', '.join(allowed)}")
+    return value
 
 
 def is_folder(path: str) -> bool:

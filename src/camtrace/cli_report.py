@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from camtrace.cli_localize import check_targets
-from camtrace.cli_parts import counting, expand, open_all, write_output
+from camtrace.cli_parts import choose, counting, expand, open_all, report_empty, write_output
 
 if TYPE_CHECKING:
     from camtrace.report import Report
@@ -23,9 +23,7 @@ FORMATS = (".html", ".htm", ".pdf")
 def _check_mode(value: str) -> str:
     from camtrace.calibration import MODES
 
-    if value not in MODES:
-        raise typer.BadParameter(f"{value!r} is not one of {', '.join(MODES)}")
-    return value
+    return choose(value, MODES)
 
 
 def _check_out(value: Path | None) -> Path | None:
@@ -74,8 +72,7 @@ def report(
     if out is None:
         raise typer.BadParameter("--out is missing: the file to write, .html or .pdf")
     found, empty = expand(photos or [])
-    for folder in empty:
-        typer.echo(f"camtrace: {folder}: no photos in this folder", err=True)
+    report_empty(empty)
     _check_before_work(out, found, force=force)
     asked = {"mode": mode, "localize": localize, "case": case, "examiner": examiner, "question": question}
     made = _make(found, {**asked, "bundle": bundle, "device_db": device_db})

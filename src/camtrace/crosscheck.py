@@ -61,6 +61,11 @@ def crosscheck(
     with suppress(PhotoError):  # verdict and match each say so
         source = read_bytes(source, name)  # once: a stream cannot be read again
     verdict = identify(source, bundle=bundle, patches=patches, vote=vote, mode=mode, name=name)
+    return match_beside(verdict, source, database, bundle, name=name)
+
+
+def match_beside(verdict: Verdict, source: Source, database: Database, bundle: Bundle, *, name: str) -> Crosscheck:
+    """Match a photo with a database where its verdict is there already; the source is read again."""
     found = match(source, database, name=name)
     claims = () if found.answer == UNKNOWN else database.find(found.answer).claims
     return Crosscheck(verdict, found, claims, agree(verdict, claims, bundle))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -82,15 +83,15 @@ class _Actor:
 
 
 def _match_with(pool: Pool, photos: Iterable[str]) -> Iterator[DeviceMatch]:
-    names: list[str] = []
+    names: deque[str] = deque()
 
     def jobs() -> Iterator[bytes]:
         for photo in photos:
             names.append(photo)
             yield os.fsencode(photo)
 
-    for number, result in enumerate(pool.run(jobs())):
-        name = names[number]
+    for result in pool.run(jobs()):
+        name = names.popleft()
         if isinstance(result, Lost):
             yield DeviceMatch(name, None, "unreadable", UNKNOWN, None, f"{visible(name)}: {result.reason}")
         else:

@@ -25,17 +25,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from camtrace.bundle import DEFAULT, Bundle
-from camtrace.crosscheck import Crosscheck, agree
-from camtrace.device import match
+from camtrace.crosscheck import match_beside
 from camtrace.device_store import Database, DeviceError, open_database
 from camtrace.identification import BundleLike, ready
-from camtrace.inspection import Inspection, inspect
+from camtrace.inspection import inspect
 from camtrace.localization import localize as localize_photo
 from camtrace.manifest import MANIFEST
 from camtrace.photo import Source, describe, read_bytes, read_photo
 from camtrace.report_page import Entry
 from camtrace.report_pictures import draw_map, draw_patches
-from camtrace.types import UNKNOWN, CamtraceError, Mode, PhotoError
+from camtrace.types import CamtraceError, Mode, PhotoError
 
 if TYPE_CHECKING:
     from camtrace.manifest import Manifest
@@ -170,15 +169,8 @@ def _examine(source: Source, file: Document, bundle: Bundle, *, mode: Mode, data
     photo = read_photo(source, name=name)
     where = localize_photo(source, bundle=bundle, name=name) if localize else None
     heat = draw_map(photo, where) if where is not None and where.status == "ok" else None
-    device = None if database is None else _match(source, name, found, database, bundle)
+    device = None if database is None else match_beside(found.verdict, source, database, bundle, name=name)
     return Entry(file, found, where, device, draw_patches(photo, found), heat)
-
-
-def _match(source: Source, name: str, found: Inspection, database: Database, bundle: Bundle) -> Crosscheck:
-    """As `crosscheck`, whose verdict is there already."""
-    matched = match(source, database, name=name)
-    claims = () if matched.answer == UNKNOWN else database.find(matched.answer).claims
-    return Crosscheck(found.verdict, matched, claims, agree(found.verdict, claims, bundle))
 
 
 def describe_circumstances(bundle: BundleLike, loaded: Bundle, database: Database | None) -> Document:
