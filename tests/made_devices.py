@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from camtrace.device_enrolment import enroll
 from camtrace.simulator import MadeCamera, draw_scene, save, shoot
 from camtrace.simulator.filters import gaussian
 from made import different_cameras
@@ -48,3 +49,10 @@ def write_flats(folder: Path, device: int, numbers: range, *, height: int = SIZE
     for path, number in zip(paths, numbers, strict=True):
         path.write_bytes(encoded(flat_pixels(device, number, height=height, width=width)))
     return paths
+
+
+def enroll_two(root: Path) -> Path:
+    """A database of two devices of one model, six flat fields each."""
+    for device, name in ((1, "first"), (2, "second")):
+        enroll(root / "db", name, write_flats(root / "flats", device, range(6)))
+    return root / "db"

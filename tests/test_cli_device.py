@@ -12,9 +12,8 @@ from typer.testing import CliRunner, Result
 
 from camtrace.cli_device import app, read_scales
 from camtrace.device import match
-from camtrace.device_enrolment import enroll
 from camtrace.device_store import DeviceError, open_database
-from made_devices import encoded, flat_pixels, scene_pixels, write_flats
+from made_devices import encoded, enroll_two, flat_pixels, scene_pixels, write_flats
 
 
 def run(*words: object, stdin: bytes | str | None = None) -> Result:
@@ -24,10 +23,7 @@ def run(*words: object, stdin: bytes | str | None = None) -> Result:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of two devices of one model, six flat fields each."""
-    root = tmp_path_factory.mktemp("made")
-    for device, name in ((1, "first"), (2, "second")):
-        enroll(root / "db", name, write_flats(root / "flats", device, range(6)))
-    return root / "db"
+    return enroll_two(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture

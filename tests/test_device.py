@@ -20,16 +20,13 @@ from camtrace.fingerprint import Sums, estimate
 from camtrace.matching import Search
 from camtrace.photo import read_photo
 from made import encode, noise
-from made_devices import SIZE, encoded, flat_pixels, scene_pixels, write_flats
+from made_devices import SIZE, encoded, enroll_two, flat_pixels, scene_pixels, write_flats
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of two devices of one model, six flat fields each."""
-    root = tmp_path_factory.mktemp("made")
-    for device, name in ((1, "first"), (2, "second")):
-        enroll(root / "db", name, write_flats(root / "flats", device, range(6)))
-    return root / "db"
+    return enroll_two(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture

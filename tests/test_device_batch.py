@@ -12,22 +12,18 @@ import pytest
 
 from camtrace.device import DeviceMatch, match
 from camtrace.device_batch import Task, match_in_pool, read_match, set_up
-from camtrace.device_enrolment import enroll
 from camtrace.device_store import open_database
 from camtrace.matching import Search
 from camtrace.pool import Ask, Work
 from camtrace.types import CamtraceError
 from made import run_cli
-from made_devices import encoded, scene_pixels, write_flats
+from made_devices import encoded, enroll_two, scene_pixels
 
 
 @pytest.fixture(scope="module")
 def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two devices of one model, six flat fields each."""
-    root = tmp_path_factory.mktemp("made")
-    for device, name in ((1, "first"), (2, "second")):
-        enroll(root / "db", name, write_flats(root / "flats", device, range(6)))
-    return root / "db"
+    return enroll_two(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +75,7 @@ def test_a_worker_that_dies_costs_only_its_photo(db: Path, photos: list[str]) ->
 
 
 def test_a_database_that_cannot_be_used_is_told(tmp_path: Path, photos: list[str]) -> None:
-    with pytest.raises(CamtraceError, match=r"no device is enrolled here|no database"):
+    with pytest.raises(CamtraceError, match=r"no database of devices here"):
         list(match_in_pool(photos, Task(str(tmp_path)), jobs=1))
 
 
