@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from camtrace.batch import Earlier, Task, judge_here, judge_in_pool
+from camtrace.batches.batch import Earlier, Task, judge_here, judge_in_pool
 from camtrace.bundle import load_bundle
 from camtrace.photo import walk
 from camtrace.types import Verdict

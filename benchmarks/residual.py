@@ -17,7 +17,7 @@ import pywt
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from camtrace.fingerprint import SIGMA, residual, to_grey
+from camtrace.devices.fingerprint import SIGMA, residual, to_grey
 
 ROUNDS = 3
 HEIGHT, WIDTH = 2736, 3648  # 10 megapixels

@@ -33,7 +33,7 @@ from PIL import Image
 import camtrace
 from camtrace.simulator import draw_scene, make_cameras, save, shoot
 
-SCRIPT = "import typer\nfrom camtrace.cli_web import serve\nif __name__ == '__main__':\n    typer.run(serve)"
+SCRIPT = "import typer\nfrom camtrace.cli.web import serve\nif __name__ == '__main__':\n    typer.run(serve)"
 OPTIONS = [
     *("--port", "0", "--workers", "2", "--max-upload", "4", "--max-files", "8"),
     *("--max-pixels", "20", "--queue", "32", "--time-limit", "30"),

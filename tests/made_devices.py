@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from camtrace.device_enrolment import enroll
+from camtrace.devices.enrolment import enroll
 from camtrace.simulator import MadeCamera, draw_scene, save, shoot
 from camtrace.simulator.filters import gaussian
 from made import different_cameras

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from camtrace.alarm import Line, Measured
 from camtrace.bundle import Bundle
 from camtrace.comparison import Comparison
 from camtrace.manifest import Camera, Manifest
+from camtrace.tampering.alarm import Line, Measured
 from camtrace.types import Patches, Votes
 from made import noise
 

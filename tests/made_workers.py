@@ -8,9 +8,9 @@ import signal
 import time
 from pathlib import Path
 
-from camtrace.batch import Task, set_up
-from camtrace.batch_ray import set_up as set_up_ray
-from camtrace.pool import Ask, Work
+from camtrace.batches.batch import Task, set_up
+from camtrace.batches.cluster import set_up as set_up_ray
+from camtrace.batches.pool import Ask, Work
 from camtrace.types import CamtraceError
 
 

@@ -8,9 +8,9 @@ import math
 import numpy as np
 import pytest
 
-from camtrace.alarm import Found, Line, flatten, judge_photo, parse_measured, read_measured, sum_up
-from camtrace.blocks import Blocks, split_blocks
 from camtrace.comparison import Comparison, raw_ratios
+from camtrace.tampering.alarm import Found, Line, flatten, judge_photo, parse_measured, read_measured, sum_up
+from camtrace.tampering.blocks import Blocks, split_blocks
 
 
 def blocks_of_two(shift: float) -> Blocks:

@@ -15,9 +15,9 @@ import pytest
 
 import camtrace
 import made_workers
-from camtrace.batch import Earlier, Task, judge, judge_here, judge_in_pool
+from camtrace.batches.batch import Earlier, Task, judge, judge_here, judge_in_pool
+from camtrace.batches.pool import AHEAD, Limits, Lost, Pool
 from camtrace.photo import find_photos, walk
-from camtrace.pool import AHEAD, Limits, Lost, Pool
 from camtrace.simulator import MadeCamera
 from camtrace.types import CamtraceError, PhotoError, Verdict
 from made import encode, made_photo, noise

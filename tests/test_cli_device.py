@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from camtrace.cli_device import app, read_scales
-from camtrace.device import match
-from camtrace.device_store import DeviceError, open_database
+from camtrace.cli.device import app, read_scales
+from camtrace.devices.device import match
+from camtrace.devices.store import DeviceError, open_database
 from made_devices import encoded, enroll_two, flat_pixels, scene_pixels, write_flats
 
 

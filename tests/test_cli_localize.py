@@ -14,11 +14,11 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-import camtrace.localization as localization
-from camtrace.cli_localize import localize as command
-from camtrace.heatmap import colour, draw_heat, draw_mask, draw_page
-from camtrace.labelmap import PALETTE, draw_labels, rank_cameras
-from camtrace.localization import Localization, lead, locate
+import camtrace.tampering.localization as localization
+from camtrace.cli.localize import localize as command
+from camtrace.tampering.heatmap import colour, draw_heat, draw_mask, draw_page
+from camtrace.tampering.labelmap import PALETTE, draw_labels, rank_cameras
+from camtrace.tampering.localization import Localization, lead, locate
 from camtrace.types import CamtraceError, Photo
 from made import encode
 from made_splices import MEASURED, even, known_net, spliced

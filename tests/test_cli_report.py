@@ -11,8 +11,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 import camtrace
-from camtrace.cli_report import report as command
-from camtrace.report_verify import read_document
+from camtrace.cli.report import report as command
+from camtrace.reports.verify import read_document
 from camtrace.types import CamtraceError
 
 app = typer.Typer()
@@ -132,8 +132,10 @@ def test_a_pdf_without_weasyprint_is_status_2(photo: Path, tmp_path: Path, monke
 
 
 def test_a_pdf_is_written(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("camtrace.report.check_pdf", lambda: None)
-    monkeypatch.setattr("camtrace.report.Report.to_pdf", lambda self: b"%PDF of " + self.document["photos"][0]["file"]["name"].encode())
+    monkeypatch.setattr("camtrace.reports.report.check_pdf", lambda: None)
+    monkeypatch.setattr(
+        "camtrace.reports.report.Report.to_pdf", lambda self: b"%PDF of " + self.document["photos"][0]["file"]["name"].encode()
+    )
     assert report(photo, "--out", tmp_path / "report.PDF").exit_code == 0
     assert (tmp_path / "report.PDF").read_bytes() == b"%PDF of " + str(photo).encode()
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from camtrace import device_store
-from camtrace.device import DeviceMatch, match, same, threshold
-from camtrace.device_enrolment import enroll, is_flat, remove
-from camtrace.device_store import Database, DeviceError, open_database
-from camtrace.fingerprint import Sums, estimate
-from camtrace.matching import Search
+from camtrace.devices import store as device_store
+from camtrace.devices.device import DeviceMatch, match, same, threshold
+from camtrace.devices.enrolment import enroll, is_flat, remove
+from camtrace.devices.fingerprint import Sums, estimate
+from camtrace.devices.matching import Search
+from camtrace.devices.store import Database, DeviceError, open_database
 from camtrace.photo import read_photo
 from made import encode, noise
 from made_devices import SIZE, encoded, enroll_two, flat_pixels, scene_pixels, write_flats

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from camtrace.device import DeviceMatch, match
-from camtrace.device_batch import Task, match_in_pool, read_match, set_up
-from camtrace.device_store import open_database
-from camtrace.matching import Search
-from camtrace.pool import Ask, Work
+from camtrace.batches.devices import Task, match_in_pool, read_match, set_up
+from camtrace.batches.pool import Ask, Work
+from camtrace.devices.device import DeviceMatch, match
+from camtrace.devices.matching import Search
+from camtrace.devices.store import open_database
 from camtrace.types import CamtraceError
 from made import run_cli
 from made_devices import encoded, enroll_two, scene_pixels

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from camtrace.device import log10_lr, threshold
-from camtrace.matching import Comparison
+from camtrace.devices.device import log10_lr, threshold
+from camtrace.devices.matching import Comparison
 
 
 def _comparison(**values: Any) -> Comparison:

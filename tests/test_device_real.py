@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from camtrace.device import DeviceMatch, match
-from camtrace.device_enrolment import enroll
-from camtrace.device_store import open_database
+from camtrace.devices.device import DeviceMatch, match
+from camtrace.devices.enrolment import enroll
+from camtrace.devices.store import open_database
 
 SHARED = Path(__file__).parents[2] / "shared" / "prnu"
 

@@ -19,12 +19,12 @@ import pytest
 import typer
 
 import camtrace
-from camtrace.device import DeviceMatch, DeviceRanked, Pair
+from camtrace.devices.device import DeviceMatch, DeviceRanked, Pair
 from camtrace.doctor import Finding, to_dict
 from camtrace.identification import ready
 from camtrace.inspection import Inspection, Vote
-from camtrace.localization import Region
 from camtrace.manifest import Camera
+from camtrace.tampering.localization import Region
 from camtrace.types import BundleId
 from made import different_cameras, made_photo, run_cli, write_album
 from made_devices import encoded, scene_pixels, write_flats

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import camtrace
 import camtrace.bundle
 from camtrace import doctor, plugins
-from camtrace.cli_doctor import doctor as command
+from camtrace.cli.doctor import doctor as command
 from camtrace.doctor import Finding, Requirement, examine, healthy, is_at_least, requirements, to_dict, to_text
 from camtrace.plugins import Plugin
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import stats
 
-from camtrace.fingerprint import (
+from camtrace.devices.fingerprint import (
     MIN_SIDE,
     Plane,
     Span,
@@ -29,9 +29,9 @@ from camtrace.fingerprint import (
     wiener,
     zero_mean,
 )
-from camtrace.matching import Comparison, Placement, Questioned, Search, claim_warnings, compare, placements
+from camtrace.devices.matching import Comparison, Placement, Questioned, Search, claim_warnings, compare, placements
+from camtrace.devices.sketch import BITS, BYTES, project, score_sketches, to_bits
 from camtrace.simulator import shoot
-from camtrace.sketch import BITS, BYTES, project, score_sketches, to_bits
 from camtrace.types import Photo, PhotoError
 from made import noise
 from made_devices import SIZE, flat_pixels, scene_pixels, sensor_camera

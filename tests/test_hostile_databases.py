@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from camtrace.device_enrolment import enroll
-from camtrace.device_store import MANIFEST, DeviceError, open_database
+from camtrace.devices.enrolment import enroll
+from camtrace.devices.store import MANIFEST, DeviceError, open_database
 from made_devices import write_flats
 
 

@@ -10,9 +10,9 @@ import pytest
 
 import camtrace
 from camtrace.crosscheck import Crosscheck, agree, crosscheck, crosscheck_many, to_text, write_text
-from camtrace.device import DeviceMatch, DeviceRanked, match
-from camtrace.device_enrolment import enroll
-from camtrace.device_store import Database, DeviceError, open_database
+from camtrace.devices.device import DeviceMatch, DeviceRanked, match
+from camtrace.devices.enrolment import enroll
+from camtrace.devices.store import Database, DeviceError, open_database
 from camtrace.simulator import save
 from camtrace.types import BundleId, Claim, Level, Ranked, Verdict
 from made import encode, noise, run_cli

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from camtrace.device import CALIBRATION
-from camtrace.fingerprint import Sums
+from camtrace.devices.device import CALIBRATION
+from camtrace.devices.fingerprint import Sums
 from camtrace.lab.devices import Row, bootstrap, calibrate, read_rows, resaved, summarise, total_of, variants, write_rows
 from camtrace.lab.devices_made import equal_error, made_study
 from made import noise

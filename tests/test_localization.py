@@ -10,14 +10,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-import camtrace.localization as localization
-from camtrace.alarm import Measured, read_measured
-from camtrace.blocks import CELL, Blocks, choose_stride, find_centres, gather, informative, paint, split_blocks
+import camtrace.tampering.localization as localization
 from camtrace.bundle import load_bundle
-from camtrace.grids import read_grids
-from camtrace.localization import Localization, localize, locate, name_cells
 from camtrace.photo import decode_photo
-from camtrace.regions import box_of, find_areas, outline_of
+from camtrace.tampering.alarm import Measured, read_measured
+from camtrace.tampering.blocks import CELL, Blocks, choose_stride, find_centres, gather, informative, paint, split_blocks
+from camtrace.tampering.grids import read_grids
+from camtrace.tampering.localization import Localization, localize, locate, name_cells
+from camtrace.tampering.regions import box_of, find_areas, outline_of
 from camtrace.types import BundleId, CamtraceError, Photo
 from made import different_cameras, encode, made_photo, noise
 from made_splices import MEASURED, KnownNet, even, known_net, spliced

@@ -97,8 +97,15 @@ def test_the_wheel_holds_what_is_no_code(contents: dict[str, int]) -> None:
     files = json.loads((SOURCE / "models" / "default" / "manifest.json").read_text("utf-8"))["files"]
     assert len(files) >= len(bundle.files)
     wanted = {f"models/default/{name}" for name in (*files, "manifest.json")}
-    wanted |= {"py.typed", "verdict.schema.json", "likeness.schema.json", "names.json", "device_calibration.json", "localization.json"}
-    wanted |= {"templates/report.html", "lab/templates/experiment.html", "web/package-lock.json"}
+    wanted |= {
+        "py.typed",
+        "verdict.schema.json",
+        "likeness.schema.json",
+        "names.json",
+        "devices/calibration.json",
+        "tampering/localization.json",
+    }
+    wanted |= {"reports/templates/report.html", "lab/templates/experiment.html", "web/package-lock.json"}
     wanted |= {f"web/page/{path.relative_to(SOURCE / 'web' / 'page').as_posix()}" for path in (SOURCE / "web" / "page").rglob("*.js")}
     assert wanted <= {name.removeprefix("camtrace/") for name in contents}
     assert f"camtrace-{camtrace.__version__}.dist-info/licenses/LICENSE" in contents
@@ -139,7 +146,7 @@ def test_the_installed_wheel_works_by_itself(wheel: Path, tmp_path: Path) -> Non
     photo.write_bytes(encode(noise(130, 200, low=60, high=190), "JPEG", quality=95))
     code = (
         "import camtrace, sys; print(camtrace.__file__); print(camtrace.identify(sys.argv[1]).status); "
-        "import camtrace.report, camtrace.web.export; print(len(camtrace.load_bundle().manifest.cameras))"
+        "import camtrace.reports.report, camtrace.web.export; print(len(camtrace.load_bundle().manifest.cameras))"
     )
     run = run_with(target, "-c", code, photo)
     assert run.returncode == 0, run.stderr

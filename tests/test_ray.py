@@ -10,12 +10,12 @@ import pytest
 
 import camtrace
 import made_workers
-from camtrace import device_batch
-from camtrace.batch import Task, judge_here
-from camtrace.device import match
-from camtrace.device_batch import match_on_cluster
-from camtrace.device_enrolment import enroll
-from camtrace.device_store import open_database
+from camtrace.batches import devices as device_batch
+from camtrace.batches.batch import Task, judge_here
+from camtrace.batches.devices import match_on_cluster
+from camtrace.devices.device import match
+from camtrace.devices.enrolment import enroll
+from camtrace.devices.store import open_database
 from camtrace.simulator import MadeCamera
 from camtrace.types import CamtraceError, Verdict
 from made import made_photo, run_cli
@@ -26,9 +26,9 @@ ray = pytest.importorskip("ray", reason="the cluster engine is tested only where
 import fsspec  # noqa: E402
 import pyarrow.dataset  # noqa: E402
 
-from camtrace.batch_ray import Cluster, Reading, _connect, judge, locate  # noqa: E402
+from camtrace.batches.cluster import Cluster, Reading, _connect, judge, locate  # noqa: E402
+from camtrace.batches.pool import Limits  # noqa: E402
 from camtrace.outputs import read_verdict  # noqa: E402
-from camtrace.pool import Limits  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings(r"ignore::DeprecationWarning:ray\.")  # Ray Data warns of its own settings
 

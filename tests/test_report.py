@@ -21,19 +21,19 @@ import pytest
 from PIL import Image
 
 import camtrace
-from camtrace.device import match
-from camtrace.device_enrolment import enroll as enroll_device
-from camtrace.device_store import open_database
+from camtrace.devices.device import match
+from camtrace.devices.enrolment import enroll as enroll_device
+from camtrace.devices.store import open_database
 from camtrace.identification import ready
 from camtrace.inspection import Inspection, Vote
-from camtrace.localization import Localization, Region
-from camtrace.report import MissingExtraError, Report, command_of, dump, hash_program, make_report
-from camtrace.report_page import _map, readable
-from camtrace.report_pictures import draw_patches
-from camtrace.report_verify import read_document, verify
-from camtrace.report_words import describe, error_rates, plain
+from camtrace.reports.page import _map, readable
+from camtrace.reports.pictures import draw_patches
+from camtrace.reports.report import MissingExtraError, Report, command_of, dump, hash_program, make_report
+from camtrace.reports.verbal import bands, ratio_in_words, strength, support
+from camtrace.reports.verify import read_document, verify
+from camtrace.reports.words import describe, error_rates, plain
+from camtrace.tampering.localization import Localization, Region
 from camtrace.types import BundleId, CamtraceError, Claim, Photo, Ranked, Verdict
-from camtrace.verbal import bands, ratio_in_words, strength, support
 from made import encode, made_photo, noise
 from made_devices import encoded, scene_pixels, write_flats
 

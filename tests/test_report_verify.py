@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 import camtrace
-from camtrace.device_enrolment import enroll as enroll_device
-from camtrace.report import Report, dump, make_report
-from camtrace.report_compare import differ, differ_in_text, is_noisy, same_words
-from camtrace.report_verify import Verification, verify
+from camtrace.devices.enrolment import enroll as enroll_device
+from camtrace.reports.compare import differ, differ_in_text, is_noisy, same_words
+from camtrace.reports.report import Report, dump, make_report
+from camtrace.reports.verify import Verification, verify
 from camtrace.simulator import MadeCamera
 from camtrace.types import CamtraceError
 from made import encode, made_photo, noise

@@ -20,7 +20,7 @@ import pytest
 
 import camtrace
 from camtrace import safe_files
-from camtrace.journal import FORMS, LISTED, PART, RUN, Facts, Journal, open_journal
+from camtrace.batches.journal import FORMS, LISTED, PART, RUN, Facts, Journal, open_journal
 from camtrace.outputs import read_verdict, to_line
 from camtrace.simulator import MadeCamera
 from camtrace.types import BundleId, CamtraceError, Claim, Ranked, Verdict

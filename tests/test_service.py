@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 import camtrace
 from camtrace.calibration import MODES
-from camtrace.cli_web import export_web, serve
+from camtrace.cli.web import export_web, serve
 from camtrace.manifest import MANIFEST
 from camtrace.simulator import MadeCamera
 from camtrace.web import models

@@ -111,7 +111,7 @@ def test_what_was_accepted_is_answered_before_the_end(jpeg: bytes) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signal that asks a process to end")
 def test_the_command_serves_until_it_is_told_to_end(jpeg: bytes) -> None:
-    script = "import typer\nfrom camtrace.cli_web import serve\nif __name__ == '__main__':\n    typer.run(serve)"
+    script = "import typer\nfrom camtrace.cli.web import serve\nif __name__ == '__main__':\n    typer.run(serve)"
     words = [sys.executable, "-c", script, "--port", "0", "--workers", "1"]
     with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

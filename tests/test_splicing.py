@@ -12,7 +12,6 @@ import pytest
 from scipy.ndimage import label
 from typer.testing import CliRunner
 
-from camtrace.alarm import judge_photo, parse_measured
 from camtrace.lab.cli import app as lab
 from camtrace.lab.datasets import Record, read_dataset
 from camtrace.lab.experiments import splicing as experiment
@@ -20,6 +19,7 @@ from camtrace.lab.forging import Forgery, Way, draw, forge
 from camtrace.lab.splice_metrics import Row
 from camtrace.lab.splicing import app, count_pasted, read_rows, summarise, write_rows
 from camtrace.lab.splicing_fit import choose_threshold, fit_measured, fit_probability, to_document
+from camtrace.tampering.alarm import judge_photo, parse_measured
 from camtrace.types import CamtraceError
 from lab_helpers import make_dataset
 

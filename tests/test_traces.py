@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from camtrace.noise import measure_blocks, read_noise
-from camtrace.resampling import read_resampling
+from camtrace.tampering.noise import measure_blocks, read_noise
+from camtrace.tampering.resampling import read_resampling
 from made import noise
 
 
@@ -63,8 +63,8 @@ def test_clipped_places_carry_no_noise() -> None:
 def test_blocks_of_a_tile_are_those_of_the_whole_photo(monkeypatch: pytest.MonkeyPatch) -> None:
     green = noisy(part(4, 2))[..., 1]
     whole = measure_blocks(green, (48, 56))
-    monkeypatch.setattr("camtrace.noise._STRIP", 5)
-    monkeypatch.setattr("camtrace.noise._LINES", 3)
+    monkeypatch.setattr("camtrace.tampering.noise._STRIP", 5)
+    monkeypatch.setattr("camtrace.tampering.noise._LINES", 3)
     for plane, other in zip(whole, measure_blocks(green, (48, 56)), strict=True):
         assert np.array_equal(plane, other)
     inner = measure_blocks(green[64:320, 80:400], (32, 40))

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from camtrace.device_enrolment import enroll
-from camtrace.device_store import DeviceError, open_database
+from camtrace.devices.enrolment import enroll
+from camtrace.devices.store import DeviceError, open_database
 from camtrace.safe_files import locked, write_file, write_folder, write_output
 from full_disk import full_disk
 from made import run_cli
@@ -176,7 +176,7 @@ def test_two_enrolments_at_once_both_stay(tmp_path: Path) -> None:
 
 
 def test_a_photo_that_taught_another_device_meanwhile_is_refused(tmp_path: Path) -> None:
-    from camtrace.device_store import drop, store
+    from camtrace.devices.store import drop, store
 
     flats = write_flats(tmp_path / "flats", 1, range(5))
     stale = open_database(tmp_path / "db", create=True)

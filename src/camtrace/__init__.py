@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from camtrace.identification import identify, identify_many
     from camtrace.inspection import Inspection, inspect
     from camtrace.likeness import Likeness, compare, compare_many
-    from camtrace.localization import Localization, localize
     from camtrace.manifest import BundleError
+    from camtrace.tampering.localization import Localization, localize
     from camtrace.types import CamtraceError, Claim, PhotoError, Ranked, Verdict
 
 __version__ = "0.1.0"
@@ -53,7 +53,7 @@ _HOMES = {
     "identification": ("identify", "identify_many"),
     "inspection": ("Inspection", "inspect"),
     "likeness": ("Likeness", "compare", "compare_many"),
-    "localization": ("Localization", "localize"),
+    "tampering.localization": ("Localization", "localize"),
     "manifest": ("BundleError",),
     "types": ("CamtraceError", "Claim", "PhotoError", "Ranked", "Verdict"),
 }

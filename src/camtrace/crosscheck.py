@@ -13,8 +13,8 @@ from typing import TextIO
 
 from camtrace.bundle import Bundle
 from camtrace.claim import agrees
-from camtrace.device import DeviceMatch, match
-from camtrace.device_store import Database
+from camtrace.devices.device import DeviceMatch, match
+from camtrace.devices.store import Database
 from camtrace.identification import BundleLike, identify, ready
 from camtrace.outputs import to_text as verdict_to_text
 from camtrace.photo import Source, describe, read_bytes

@@ -18,7 +18,8 @@ from pathlib import Path
 import atheris  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
 with atheris.instrument_imports(include=["camtrace"]):
-    from camtrace import bundle_check, device_store, photo, screening
+    from camtrace import bundle_check, photo, screening
+    from camtrace.devices import store as device_store
     from camtrace.lab import caffe
     from camtrace.manifest import MANIFEST, BundleError, read_manifest
     from camtrace.types import CamtraceError, PhotoError

@@ -1,7 +1,7 @@
 """How well sensor fingerprints tell devices apart: on flat fields and photos of real bodies, on made devices, and as sketches.
 
     python -m camtrace.lab.devices real --data ../shared/prnu --strangers ../shared/cameras --out docs/results/devices
-    python -m camtrace.lab.devices calibrate docs/results/devices/comparisons.csv --out src/camtrace/device_calibration.json
+    python -m camtrace.lab.devices calibrate docs/results/devices/comparisons.csv --out src/camtrace/devices/calibration.json
     python -m camtrace.lab.devices made --out docs/results/devices
     python -m camtrace.lab.devices compact --data ../shared/prnu --out docs/results/devices
 
@@ -26,10 +26,10 @@ import typer
 from numpy.typing import NDArray
 from PIL import Image
 
-from camtrace.device import MAX_CHANCE
-from camtrace.fingerprint import Pixels, Plane, Sums, estimate
+from camtrace.devices.device import MAX_CHANCE
+from camtrace.devices.fingerprint import Pixels, Plane, Sums, estimate
+from camtrace.devices.matching import Questioned, Search, compare, placements
 from camtrace.lab.page import write_table
-from camtrace.matching import Questioned, Search, compare, placements
 from camtrace.photo import read_photo
 from camtrace.types import CamtraceError
 

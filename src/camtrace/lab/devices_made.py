@@ -9,11 +9,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from camtrace.fingerprint import Pixels, Plane, Sums, estimate
+from camtrace.devices.fingerprint import Pixels, Plane, Sums, estimate
+from camtrace.devices.matching import Questioned, Search, compare, placements
+from camtrace.devices.sketch import BYTES, score_sketches, to_bits
 from camtrace.lab.devices import Interval, Prints, Shot, resaved
-from camtrace.matching import Questioned, Search, compare, placements
 from camtrace.simulator import MadeCamera, draw_scene, make_cameras, shoot
-from camtrace.sketch import BYTES, score_sketches, to_bits
 
 STRAIGHT = (0,)
 PRNU = 0.007

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from camtrace.alarm import Found
+from camtrace.tampering.alarm import Found
 
 Floats = NDArray[np.floating]
 Counts = NDArray[np.integer]

@@ -2,7 +2,7 @@
 
     python -m camtrace.lab.splicing evaluate --data ../shared/cameras --out work/splicing/native
     python -m camtrace.lab.splicing evaluate --data ../shared/cameras --out work/splicing/q90 --state "jpeg 90" --relation same
-    python -m camtrace.lab.splicing fit work/splicing/*/photos.csv --out src/camtrace/localization.json
+    python -m camtrace.lab.splicing fit work/splicing/*/photos.csv --out src/camtrace/tampering/localization.json
 
 A piece of another photo is pasted into a photo, both drawn at random: hard-edged or feathered, on the JPEG grid of the photo it
 comes into (`aligned`, where only the camera differs) or anywhere (`camtrace.lab.forging`). Every photo is a row of a table; pixels are
@@ -22,16 +22,16 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from camtrace.alarm import read_measured
-from camtrace.blocks import CELL
 from camtrace.bundle import Bundle, load_bundle
 from camtrace.degrade import NATIVE
-from camtrace.fusion import Layers
 from camtrace.lab.datasets import read_dataset
 from camtrace.lab.forging import OUTLINES, RELATIONS, Forgery, Way, draw, make
 from camtrace.lab.splice_metrics import MapFigures, Row, area_under, measure_map
 from camtrace.lab.splicing_fit import ALARMS, fit_measured, to_document
-from camtrace.localization import Localization, locate
+from camtrace.tampering.alarm import read_measured
+from camtrace.tampering.blocks import CELL
+from camtrace.tampering.fusion import Layers
+from camtrace.tampering.localization import Localization, locate
 from camtrace.types import Photo, PhotoError
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -232,7 +232,7 @@ def evaluate(
 
 def told(drawn: Sequence[Forgery]) -> Iterator[Forgery]:
     """The same, with a progress bar."""
-    from camtrace.cli_parts import progress
+    from camtrace.cli.parts import progress
 
     with progress("localizing") as show:
         for number, one in enumerate(drawn, 1):

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from camtrace.alarm import Line, Measured, judge_photo
-from camtrace.fusion import NOISIEST
 from camtrace.lab.splice_metrics import Row
+from camtrace.tampering.alarm import Line, Measured, judge_photo
+from camtrace.tampering.fusion import NOISIEST
 from camtrace.types import CamtraceError
 
 ALARMS = 0.05

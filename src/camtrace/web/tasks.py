@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from camtrace.bundle import Bundle, load_bundle, open_bundle
-from camtrace.heatmap import draw_heat
 from camtrace.identification import identify
 from camtrace.inspection import inspect
 from camtrace.likeness import compare
-from camtrace.localization import localize
 from camtrace.photo import promised_pixels, read_photo
+from camtrace.tampering.heatmap import draw_heat
+from camtrace.tampering.localization import localize
 from camtrace.types import CamtraceError
 from camtrace.web.enrolling import teach
 from camtrace.web.unjudged import JUDGING, document
@@ -113,7 +113,7 @@ def _enroll(bundle: Bundle, options: Options, blobs: Sequence[bytes]) -> Reply:
 def _report(bundle: Bundle, options: Options, blobs: Sequence[bytes]) -> Reply:
     """The report as a file. A bundle that lies in a folder is given as such: the report then records the hash of its manifest."""
     try:
-        from camtrace.report import MissingExtraError, make_report
+        from camtrace.reports.report import MissingExtraError, make_report
     except ImportError as error:
         return {"missing": f"this service writes no reports: {error.name} cannot be loaded"}, []
     judge = bundle if options["loaded"] else options["path"]

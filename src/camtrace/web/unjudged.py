@@ -9,11 +9,11 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from camtrace.batch import not_judged
+from camtrace.batches.batch import not_judged
 from camtrace.inspection import Inspection
 from camtrace.likeness import Compared, Likeness
-from camtrace.localization import Localization
 from camtrace.screening import visible
+from camtrace.tampering.localization import Localization
 from camtrace.types import BundleId
 
 JUDGING = ("identify", "inspect", "localize", "compare")

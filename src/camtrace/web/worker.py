@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from multiprocessing import connection
 from typing import Any
 
-from camtrace.child import limit_memory, set_alarm
+from camtrace.batches.child import limit_memory, set_alarm
 
 _LARGEST_FRAME = 1 << 30
 _LARGEST_HEAD = 64 << 20

@@ -1,7 +1,7 @@
 """A bounded queue, and worker processes that take jobs from it: each may be killed over a job without the service noticing much.
 
 Each process belongs to a thread, which gives it one job after the other and waits for the answer. The first worker is the quick lane:
-it leaves heavy jobs to the others, so that small photos always find a worker soon. The pool of `camtrace.pool` answers in the order of
+it leaves heavy jobs to the others, so that small photos always find a worker soon. The pool of `batches.pool` answers in the order of
 the questions and hears of the next one before it gives an answer, which suits a batch and not a service.
 """
 
@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from camtrace.child import death_in_words
+from camtrace.batches.child import death_in_words
 from camtrace.web.settings import Limits
 from camtrace.web.shelf import Served
 from camtrace.web.worker import Pipe, receive, send, work

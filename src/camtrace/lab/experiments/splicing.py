@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from camtrace.alarm import read_measured
 from camtrace.bundle import Bundle, load_bundle
 from camtrace.lab.datasets import Record
 from camtrace.lab.evaluate import interval
@@ -22,6 +21,7 @@ from camtrace.lab.plots import draw_bars
 from camtrace.lab.splice_metrics import Row
 from camtrace.lab.splicing import judge, summarise, write_rows
 from camtrace.photo import read_photo
+from camtrace.tampering.alarm import read_measured
 from camtrace.types import CamtraceError, PhotoError
 
 KINDS = {

@@ -5,7 +5,7 @@ import { t } from "./texts.js";
 import { voting } from "./words.js";
 
 const SMALLEST = 12; // of a patch on the screen, in pixels: those of a large photo would be dots
-const LONGEST = 1600; // side of the heat map in pixels, as in camtrace.heatmap
+const LONGEST = 1600; // side of the heat map in pixels, as in camtrace.tampering.heatmap
 
 /** The frame of a photo: an element, and functions that draw over it. `width` and `height` are null where it was not read. */
 export function photoFrame({ url, inspection }) {

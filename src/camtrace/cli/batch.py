@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from camtrace.cli_parts import is_folder
+from camtrace.cli.parts import is_folder
 
 if TYPE_CHECKING:
-    from camtrace.batch import Earlier, Task
+    from camtrace.batches.batch import Earlier, Task
+    from camtrace.batches.journal import Tally
     from camtrace.bundle import Bundle
-    from camtrace.journal import Tally
     from camtrace.photo import Source
     from camtrace.types import Verdict
 
@@ -61,9 +61,9 @@ def writer(request: Request) -> Callable[[Iterable[Any], TextIO], None]:
 
 def judge_many(request: Request) -> bool:
     """To a file or standard output, in this process or in several; whether anything failed."""
-    from camtrace.batch import Earlier
+    from camtrace.batches.batch import Earlier
+    from camtrace.batches.journal import Tally
     from camtrace.bundle import load_bundle
-    from camtrace.journal import Tally
 
     bundle = load_bundle(request.bundle, threads=1)
     missing: list[str] = []
@@ -83,7 +83,7 @@ def judge_many(request: Request) -> bool:
 
 def _judge_to_file(request: Request, bundle: Bundle, earlier: Earlier, feed: Iterator[str]) -> Tally:
     from camtrace import __version__
-    from camtrace.journal import Facts, open_journal
+    from camtrace.batches.journal import Facts, open_journal
 
     task = request.task
     facts = Facts.of(bundle, request.to, version=__version__, patches=task.patches, vote=task.vote, mode=task.mode)
@@ -99,8 +99,8 @@ def _judge_to_file(request: Request, bundle: Bundle, earlier: Earlier, feed: Ite
 
 def _engine(request: Request, bundle: Bundle, earlier: Earlier, feed: Iterable[str]) -> Iterator[Verdict]:
     """Verdicts on the photos, in their order."""
-    from camtrace.batch import TIME_LIMIT, judge_here, judge_in_pool
-    from camtrace.pool import Limits
+    from camtrace.batches.batch import TIME_LIMIT, judge_here, judge_in_pool
+    from camtrace.batches.pool import Limits
 
     if request.jobs is request.seconds is request.memory is None:
         return judge_here(_opened(feed), bundle, task=request.task, earlier=earlier)
@@ -168,10 +168,10 @@ def _watching(request: Request, *, shown: bool = True) -> Iterator[Callable[[obj
 
 def judge_on_cluster(request: Request) -> bool:
     """With Ray, to a folder of parquet files; whether anything failed."""
-    from camtrace.batch import TIME_LIMIT
-    from camtrace.batch_ray import Cluster, judge
+    from camtrace.batches.batch import TIME_LIMIT
+    from camtrace.batches.cluster import Cluster, judge
+    from camtrace.batches.pool import Limits
     from camtrace.identification import ready
-    from camtrace.pool import Limits
 
     ready(request.bundle)  # a bundle that cannot be used is better found here than there
     limits = Limits(request.seconds or TIME_LIMIT, None if request.memory is None else request.memory * 2**20)

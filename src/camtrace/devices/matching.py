@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from camtrace.fingerprint import (
+from camtrace.devices.fingerprint import (
     MIN_SIDE,
     Peak,
     Pixels,

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from camtrace.bundle_check import check_name
-from camtrace.device_store import LONGEST_NAME, Database, Device, DeviceError, Print, Size, drop, open_database, store
-from camtrace.fingerprint import Pixels, Sums, to_grey
-from camtrace.matching import check_size, claim_warnings
+from camtrace.devices.fingerprint import Pixels, Sums, to_grey
+from camtrace.devices.matching import check_size, claim_warnings
+from camtrace.devices.store import LONGEST_NAME, Database, Device, DeviceError, Print, Size, drop, open_database, store
 from camtrace.photo import Source, describe, read_photo
 from camtrace.screening import as_text
 from camtrace.types import Photo, PhotoError

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camtrace.batch import Earlier, Task, judge_with, work_with
+from camtrace.batches.batch import Earlier, Task, judge_with, work_with
+from camtrace.batches.journal import Tally
+from camtrace.batches.pool import Limits, Pool, Work
 from camtrace.bundle import load_bundle
-from camtrace.journal import Tally
 from camtrace.outputs import to_table
 from camtrace.photo import MAX_BYTES, SUFFIXES, Source, read_bytes, walk
-from camtrace.pool import Limits, Pool, Work
 from camtrace.safe_files import read_stream
 from camtrace.screening import visible
 from camtrace.types import CamtraceError, PhotoError

@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from camtrace.cli_identify import BundleOption, identify
-from camtrace.cli_parts import choose, counting, expand, is_folder, open_all, progress, report_empty
+from camtrace.cli.identify import BundleOption, identify
+from camtrace.cli.parts import choose, counting, expand, is_folder, open_all, progress, report_empty
 
 if TYPE_CHECKING:
     from camtrace.likeness import Likeness
 
 _ELSEWHERE = {
-    "localize": ("cli_localize", "localize"),
-    "device": ("cli_device", "app"),
-    "report": ("cli_report", "report"),
-    "serve": ("cli_web", "serve"),
-    "export-web": ("cli_web", "export_web"),
-    "doctor": ("cli_doctor", "doctor"),
+    "localize": ("localize", "localize"),
+    "device": ("device", "app"),
+    "report": ("report", "report"),
+    "serve": ("web", "serve"),
+    "export-web": ("web", "export_web"),
+    "doctor": ("doctor", "doctor"),
 }
 """Commands whose modules are imported only when they are asked for, and what is taken from them."""
 
@@ -46,7 +46,7 @@ class _Commands(TyperGroup):
         """The command of this name, imported if need be."""
         if cmd_name in _ELSEWHERE:
             module, name = _ELSEWHERE[cmd_name]
-            return _as_command(getattr(importlib.import_module(f"camtrace.{module}"), name), cmd_name)
+            return _as_command(getattr(importlib.import_module(f"{__name__}.{module}"), name), cmd_name)
         return super().get_command(ctx, cmd_name)
 
 

@@ -17,8 +17,8 @@ from camtrace.claim import agrees
 from camtrace.inspection import Inspection
 from camtrace.manifest import Manifest
 from camtrace.outputs import answer_in_words, claim_in_words, evidence_in_words
+from camtrace.reports.verbal import NONE, ratio_in_words, strength, support
 from camtrace.types import Mode, Verdict
-from camtrace.verbal import NONE, ratio_in_words, strength, support
 
 _RANKED = 5
 _STATES = {

@@ -14,11 +14,11 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from camtrace.batches.pool import Ask, Limits, Lost, Pool, Work
 from camtrace.bundle import Bundle, load_bundle
 from camtrace.identification import identify
 from camtrace.outputs import read_verdict
 from camtrace.photo import Source, describe, read_bytes
-from camtrace.pool import Ask, Limits, Lost, Pool, Work
 from camtrace.screening import visible
 from camtrace.types import UNKNOWN, BundleId, CamtraceError, Claim, Mode, PhotoError, Verdict, VotingWay
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from camtrace.alarm import Measured
-from camtrace.blocks import CELL, Blocks, Split, paint
-from camtrace.grids import Grids
-from camtrace.noise import read_noise
-from camtrace.resampling import read_resampling
+from camtrace.tampering.alarm import Measured
+from camtrace.tampering.blocks import CELL, Blocks, Split, paint
+from camtrace.tampering.grids import Grids
+from camtrace.tampering.noise import read_noise
+from camtrace.tampering.resampling import read_resampling
 
 NOISIEST = 5.0
 """Deviations of the noise beyond this count no more."""

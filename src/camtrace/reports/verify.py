@@ -1,7 +1,7 @@
 """Is a report still true: its photos judged anew, and files, findings and text compared with what it says.
 
 The data that a report carries say which photos, bundle and options it was made with. The report is made again with these and with the
-times that it states; then `report_compare` compares every field of the data, every line of the page and its pictures.
+times that it states; then `compare` compares every field of the data, every line of the page and its pictures.
 """
 
 from __future__ import annotations
@@ -18,12 +18,21 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from camtrace.bundle import Bundle
-from camtrace.device_store import Database, DeviceError, open_database
+from camtrace.devices.store import Database, DeviceError, open_database
 from camtrace.identification import ready
 from camtrace.manifest import BundleError
 from camtrace.photo import read_bytes
-from camtrace.report import SCHEMA_VERSION, WHAT, Document, Report, describe_bundle, describe_software, hash_program, make_report
-from camtrace.report_compare import differ, differ_in_text, is_noisy, same_pictures
+from camtrace.reports.compare import differ, differ_in_text, is_noisy, same_pictures
+from camtrace.reports.report import (
+    SCHEMA_VERSION,
+    WHAT,
+    Document,
+    Report,
+    describe_bundle,
+    describe_software,
+    hash_program,
+    make_report,
+)
 from camtrace.types import CamtraceError, PhotoError
 
 _LARGEST = 256 * 2**20  # bytes that a stream of a PDF may unpack to

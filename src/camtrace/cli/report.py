@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from camtrace.cli_localize import check_targets
-from camtrace.cli_parts import choose, counting, expand, open_all, report_empty, write_output
+from camtrace.cli.localize import check_targets
+from camtrace.cli.parts import choose, counting, expand, open_all, report_empty, write_output
 
 if TYPE_CHECKING:
-    from camtrace.report import Report
+    from camtrace.reports.report import Report
 
 FORMATS = (".html", ".htm", ".pdf")
 
@@ -89,7 +89,7 @@ def _check_before_work(out: Path, photos: list[str], *, force: bool) -> None:
         raise typer.BadParameter("- stands for standard input, which can be read only once")
     for photo in photos:
         check_targets([out], photo, force=force)
-    from camtrace.report import MissingExtraError, check_pdf
+    from camtrace.reports.report import MissingExtraError, check_pdf
 
     try:
         if out.suffix.lower() == ".pdf":
@@ -99,7 +99,7 @@ def _check_before_work(out: Path, photos: list[str], *, force: bool) -> None:
 
 
 def _make(photos: list[str], options: dict[str, Any]) -> Report:
-    from camtrace.report import make_report
+    from camtrace.reports.report import make_report
 
     names = ["<stdin>" if photo == "-" else photo for photo in photos]
     with counting(len(photos), "reporting") as advance:
@@ -113,7 +113,7 @@ def _write(out: Path, made: Report, *, force: bool) -> None:
 
 def _verify(path: Path, photos: list[str], bundle: Path | None, device_db: Path | None) -> None:
     """Print what a comparison gave, and exit."""
-    from camtrace.report_verify import verify
+    from camtrace.reports.verify import verify
 
     if not path.is_file():
         raise typer.BadParameter(f"{path}: no such file, expected a report")

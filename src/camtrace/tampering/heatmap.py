@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from camtrace.blocks import CELL
-from camtrace.localization import Localization
+from camtrace.tampering.blocks import CELL
+from camtrace.tampering.localization import Localization
 from camtrace.types import CamtraceError, Photo
 
 LONGEST = 1600

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from camtrace import report_words as words
-from camtrace.alarm import read_measured
 from camtrace.crosscheck import Crosscheck, camera_in_words, device_in_words
 from camtrace.inspection import Inspection
-from camtrace.localization import Localization
-from camtrace.report_pictures import data_uri
-from camtrace.report_words import Table
+from camtrace.reports import words
+from camtrace.reports.pictures import data_uri
+from camtrace.reports.verbal import CITATION, NONE, bands, ratio_in_words, strength
+from camtrace.reports.words import Table
+from camtrace.tampering.alarm import read_measured
+from camtrace.tampering.localization import Localization
 from camtrace.types import UNKNOWN, Claim
-from camtrace.verbal import CITATION, NONE, bands, ratio_in_words, strength
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from camtrace.cli_parts import choose, expand, is_folder, need, open_all, progress, report_empty
+from camtrace.cli.parts import choose, expand, is_folder, need, open_all, progress, report_empty
 from camtrace.screening import visible
 
 if TYPE_CHECKING:
-    from camtrace.device import DeviceMatch, DeviceRanked, Pair
-    from camtrace.matching import Search
+    from camtrace.devices.device import DeviceMatch, DeviceRanked, Pair
+    from camtrace.devices.matching import Search
 
 Show = Callable[[int, int], None]  # steps done, and those there are
 
@@ -64,7 +64,7 @@ def read_scales(value: str | None) -> tuple[float, ...]:
     if value is None:
         return ()
     if value == _GUESS:
-        from camtrace.matching import SCALES
+        from camtrace.devices.matching import SCALES
 
         return SCALES
     try:
@@ -91,7 +91,7 @@ def enroll(
 
     Only hashes of the photos are kept. With --add, photos given before are not counted again.
     """
-    from camtrace.device_enrolment import enroll as run
+    from camtrace.devices.enrolment import enroll as run
 
     sources, empty = expand(photos)
     report_empty(empty)
@@ -156,20 +156,20 @@ def _matches(
     sources: list[str], db: Path, search: Search, shortlist: int, *, jobs: int, address: str | None, ray: bool, show: Show
 ) -> Iterator[DeviceMatch]:
     """Results by the engine asked for."""
-    from camtrace.device import match as run
-    from camtrace.device_store import open_database
+    from camtrace.devices.device import match as run
+    from camtrace.devices.store import open_database
 
     database = open_database(db)
     if not ray and not jobs:
         for source in open_all(sources):
             yield run(source, database, search=search, shortlist=shortlist, on_step=show)
         return
-    from camtrace.device_batch import Task, match_in_pool, match_on_cluster
+    from camtrace.batches.devices import Task, match_in_pool, match_on_cluster
 
     task = Task(str(db), search, shortlist)
     if ray:
         need("ray", "ray")
-        from camtrace.batch_ray import Cluster
+        from camtrace.batches.cluster import Cluster
 
         found = match_on_cluster(sources, task, Cluster(address=address, actors=jobs or None))
     else:
@@ -184,7 +184,7 @@ def _check_engine(value: str) -> str:
 
 
 def _search(scales: str | None, *, everywhere: bool, straight: bool) -> Search:
-    from camtrace.matching import ROTATIONS, Search
+    from camtrace.devices.matching import ROTATIONS, Search
 
     numbers = read_scales(scales)
     return Search((0,) if straight else ROTATIONS, numbers, exact_scale=scales is not None, everywhere=everywhere)
@@ -193,7 +193,7 @@ def _search(scales: str | None, *, everywhere: bool, straight: bool) -> Search:
 @app.command("list")
 def list_devices(db: DatabaseOption, to: ToOption = "text") -> None:
     """List the devices of a database: how many photos taught each, of which sizes and kinds."""
-    from camtrace.device_store import open_database
+    from camtrace.devices.store import open_database
 
     database = open_database(db)
     if to == "json":
@@ -219,8 +219,8 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Take a device out of a database. Its estimate cannot be had back without its photos."""
-    from camtrace.device_enrolment import remove as run
-    from camtrace.device_store import open_database
+    from camtrace.devices.enrolment import remove as run
+    from camtrace.devices.store import open_database
 
     device = open_database(db).find(name)
     if not yes:
@@ -235,7 +235,7 @@ def same(photos: PhotosArgument, to: ToOption = "text", everywhere: EverywhereOp
 
     Weak: a single photo is a poor fingerprint, so that a low PCE says nothing. Enroll a device where you can.
     """
-    from camtrace.device import same as run
+    from camtrace.devices.device import same as run
 
     sources, empty = expand(photos)
     report_empty(empty)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from camtrace.heatmap import hatch, reduced, spread
-from camtrace.localization import Localization
+from camtrace.tampering.heatmap import hatch, reduced, spread
+from camtrace.tampering.localization import Localization
 from camtrace.types import CamtraceError, Photo
 
 PALETTE = ((0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (213, 94, 0), (86, 180, 233), (240, 228, 66))

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
-from camtrace.cli_batch import Request, judge_many, judge_on_cluster, writer
-from camtrace.cli_parts import choose, counting, expand, need, open_all, report_empty
+from camtrace.cli.batch import Request, judge_many, judge_on_cluster, writer
+from camtrace.cli.parts import choose, counting, expand, need, open_all, report_empty
 
 if TYPE_CHECKING:
-    from camtrace.batch import Task
+    from camtrace.batches.batch import Task
     from camtrace.bundle import Bundle
     from camtrace.crosscheck import Crosscheck
-    from camtrace.device_store import Database
+    from camtrace.devices.store import Database
     from camtrace.photo import Source
     from camtrace.types import Mode, Verdict, VotingWay
 
@@ -119,7 +119,7 @@ def identify(
     One result per photo, in input order. `--to json` gives one object for a single photo and a list for several paths or a folder.
     For very many photos see docs/batch.md.
     """
-    from camtrace.batch import Task
+    from camtrace.batches.batch import Task
 
     task = Task(None if bundle is None else str(bundle), patches, cast("VotingWay | None", vote), cast("Mode", mode))
     request = Request(paths, to, bundle, task, out, resume, force, jobs, time_limit, memory_limit, duplicates, engine, address)
@@ -200,7 +200,7 @@ def _judge_plainly(
     task: Task, bundle: Bundle, database: Database | None, sources: Iterable[Source]
 ) -> Iterator[Verdict] | Iterator[Crosscheck]:
     if database is None:
-        from camtrace.batch import judge_here
+        from camtrace.batches.batch import judge_here
 
         return judge_here(sources, bundle, task=task)
     from camtrace.crosscheck import crosscheck_many
@@ -209,7 +209,7 @@ def _judge_plainly(
 
 
 def _open_devices(folder: Path) -> Database:
-    from camtrace.device_store import DeviceError, open_database
+    from camtrace.devices.store import DeviceError, open_database
 
     database = open_database(folder)
     if not database.devices:

@@ -19,7 +19,7 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from camtrace.child import death_in_words, limit_memory, set_alarm
+from camtrace.batches.child import death_in_words, limit_memory, set_alarm
 from camtrace.types import CamtraceError
 
 Ask = Callable[[bytes], bytes]

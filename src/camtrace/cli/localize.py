@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from camtrace.cli_parts import choose, progress, write_output
+from camtrace.cli.parts import choose, progress, write_output
 from camtrace.types import CamtraceError
 
 if TYPE_CHECKING:
-    from camtrace.localization import Localization
+    from camtrace.tampering.localization import Localization
     from camtrace.types import Photo
 
 FORMATS = ("text", "json", "png", "html")
@@ -29,7 +29,7 @@ def _check_format(value: str) -> str:
 
 
 def _check_stride(value: int | None) -> int | None:
-    from camtrace.blocks import STRIDES
+    from camtrace.tampering.blocks import STRIDES
 
     if value is not None and value not in STRIDES:
         raise typer.BadParameter(f"{value} is not one of {', '.join(map(str, STRIDES))}")
@@ -59,7 +59,7 @@ def localize(
 
     Regions are named only where the photo alarms. An alarm is no proof of forgery, and no alarm no proof that a photo is genuine.
     """
-    from camtrace.localization import localize as run
+    from camtrace.tampering.localization import localize as run
 
     check_targets([path for path in (heatmap, mask, heatmap_raw, camera_map) if path is not None], photo, force=force)
     if to == "png" and sys.stdout.isatty():
@@ -126,11 +126,11 @@ def _show(found: Localization, source: bytes | str, to: str) -> None:
     elif to == "text" or found.status != "ok":
         typer.echo(to_text(found), err=to != "text")
     elif to == "html":
-        from camtrace.heatmap import draw_page
+        from camtrace.tampering.heatmap import draw_page
 
         typer.echo(draw_page(_photo(found, source), found))
     else:
-        from camtrace.heatmap import draw_heat
+        from camtrace.tampering.heatmap import draw_heat
 
         sys.stdout.buffer.write(draw_heat(_photo(found, source), found))
         sys.stdout.buffer.flush()
@@ -154,8 +154,8 @@ def _write_files(
 ) -> None:
     import numpy as np
 
-    from camtrace.heatmap import draw_heat, draw_mask
-    from camtrace.labelmap import draw_labels
+    from camtrace.tampering.heatmap import draw_heat, draw_mask
+    from camtrace.tampering.labelmap import draw_labels
 
     if heatmap is not None:
         picture = draw_heat(_photo(found, source), found)

@@ -13,18 +13,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camtrace.batch import TIME_LIMIT
-from camtrace.device import DeviceMatch, DeviceRanked, match
-from camtrace.device_store import open_database
-from camtrace.matching import Search
-from camtrace.pool import Ask, Limits, Lost, Pool, Work
+from camtrace.batches.batch import TIME_LIMIT
+from camtrace.batches.pool import Ask, Limits, Lost, Pool, Work
+from camtrace.devices.device import DeviceMatch, DeviceRanked, match
+from camtrace.devices.matching import Search
+from camtrace.devices.store import open_database
 from camtrace.screening import visible
 from camtrace.types import UNKNOWN, Claim
 
 if TYPE_CHECKING:
     import pyarrow
 
-    from camtrace.batch_ray import Cluster
+    from camtrace.batches.cluster import Cluster
 
 PHOTOS_AT_ONCE = 8
 """Photos that an actor gets at a time: each is compared with every device."""
@@ -61,7 +61,7 @@ def match_on_cluster(photos: Sequence[str], task: Task, cluster: Cluster) -> Ite
     CamtraceError
         The cluster cannot be reached or used.
     """
-    from camtrace.batch_ray import on_actors
+    from camtrace.batches.cluster import on_actors
 
     there = replace(task, db=str(Path(task.db).absolute()))
     for row in on_actors([str(Path(photo).absolute()) for photo in photos], _Actor, (there, cluster.limits), cluster, PHOTOS_AT_ONCE):

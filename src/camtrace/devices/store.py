@@ -2,7 +2,7 @@
 
     manifest.json                    format version; of each device its name, sizes, kinds, photo hashes, claims, file and SHA-256
     devices/NAME-HASH.safetensors    for each size WxH of a device: fingerprint.WxH, estimate.WxH, weight.WxH
-    devices/NAME-HASH.sketch         its sketches (safetensors too), for a quick search over many devices (camtrace.sketch)
+    devices/NAME-HASH.sketch         its sketches (safetensors too), for a quick search over many devices (camtrace.devices.sketch)
 
 `fingerprint` (h, w) float16 is what photos are compared with. `estimate` (sum of residual x photo over sum of squares) and `weight`
 (mean of (photo / 255)^2), float16 each, are what later photos continue from, without those that came before: 6 bytes a pixel in all,
@@ -30,10 +30,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from camtrace.bundle_check import check_name, check_whole, parse_json
-from camtrace.fingerprint import Plane, Sums, estimate
+from camtrace.devices.fingerprint import Plane, Sums, estimate
+from camtrace.devices.sketch import BYTES, to_bits
 from camtrace.safe_files import locked, read_inside, write_file
 from camtrace.screening import visible
-from camtrace.sketch import BYTES, to_bits
 from camtrace.types import CamtraceError
 
 FORMAT_VERSION = 1

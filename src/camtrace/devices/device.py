@@ -1,6 +1,6 @@
 """Which device took a photo: match it with the sensors' fingerprints of a database (METHOD section 8).
 
-`match` is the way of a photo here; the arithmetic is in `fingerprint`, what is tried in `matching`, the folder in `device_store`. A
+`match` is the way of a photo here; the arithmetic is in `fingerprint`, what is tried in `matching`, the folder in `store`. A
 device is named only where both hold: the PCE reaches the threshold, and the chance of such a peak, times the number of devices
 enrolled, is at most MAX_CHANCE. The numbers always come with the name.
 """
@@ -18,17 +18,17 @@ from typing import Any
 
 import numpy as np
 
-from camtrace.device_store import Database, Device, DeviceError, Size
-from camtrace.matching import Comparison, Placement, Questioned, Search, claim_warnings, compare, placements
+from camtrace.devices.matching import Comparison, Placement, Questioned, Search, claim_warnings, compare, placements
+from camtrace.devices.sketch import score_sketches
+from camtrace.devices.store import Database, Device, DeviceError, Size
 from camtrace.photo import Source, describe, read_photo
-from camtrace.sketch import score_sketches
 from camtrace.types import UNKNOWN, Claim, Photo, PhotoError, Status
 
 MAX_CHANCE = 1e-6
 """The largest chance of a false alarm, over all devices compared, at which a device is still named."""
 _FEW_PLACES = 16
 """Quarter turns on a few fingerprints are still a photo laid edge to edge; more places are a search."""
-CALIBRATION = "device_calibration.json"
+CALIBRATION = "calibration.json"
 
 OnStep = Callable[[int, int], None]
 """Called with how many placements were compared and how many there are."""
@@ -108,7 +108,7 @@ def match(
     source
         Path, bytes of a file, or binary stream.
     database
-        See `device_store.open_database`.
+        See `devices.store.open_database`.
     search
         What is tried beyond the photo as it is; quarter turns and crops by default.
     shortlist
@@ -273,7 +273,7 @@ class Pair:
 
 @cache
 def _calibration() -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(resources.files("camtrace").joinpath(CALIBRATION).read_text("utf-8"))
+    document: dict[str, Any] = json.loads(resources.files("camtrace.devices").joinpath(CALIBRATION).read_text("utf-8"))
     return document
 
 

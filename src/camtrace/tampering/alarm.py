@@ -1,6 +1,6 @@
 """When does a photo as a whole alarm: what its two clusters of blocks say together, and the figures that were measured for it.
 
-How far the clusters lie apart (`camtrace.blocks`) is much in genuine photos too, where sky lies beside leaves. Whether they compare as
+How far the clusters lie apart (`blocks`) is much in genuine photos too, where sky lies beside leaves. Whether they compare as
 two photos of one camera or of two (`camtrace.comparison`) allows for that: photos of one camera differ in content as well; and what was
 pasted is one piece, where content is scattered. A line through the three gives the score, as natural log-odds in a set of which half is
 spliced. localization.json holds the line, the threshold and where they were measured.
@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from camtrace.blocks import Blocks, Split, paint
 from camtrace.comparison import Comparison, mean_features, raw_ratios
-from camtrace.regions import largest_area
+from camtrace.tampering.blocks import Blocks, Split, paint
+from camtrace.tampering.regions import largest_area
 
 CALIBRATION = "localization.json"
 
@@ -116,7 +116,7 @@ def judge_photo(measured: Measured, found: Found) -> float:
 @cache
 def read_measured() -> Measured:
     """What ships as localization.json."""
-    return parse_measured(resources.files("camtrace").joinpath(CALIBRATION).read_text("utf-8"))
+    return parse_measured(resources.files("camtrace.tampering").joinpath(CALIBRATION).read_text("utf-8"))
 
 
 def parse_measured(text: str) -> Measured:

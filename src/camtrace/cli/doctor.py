@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from camtrace.cli_parts import choose
+from camtrace.cli.parts import choose
 
 
 def doctor(

@@ -1,7 +1,7 @@
 """Where in a photo does something come from another camera or another processing history (METHOD section 7).
 
-The features of overlapping blocks are clustered in two (`camtrace.blocks`); how far the clusters lie apart, and whether they compare
-as two cameras do, is the photo's score (`camtrace.alarm`). It alarms where the score reaches a threshold that was measured on genuine
+The features of overlapping blocks are clustered in two (`blocks`); how far the clusters lie apart, and whether they compare
+as two cameras do, is the photo's score (`alarm`). It alarms where the score reaches a threshold that was measured on genuine
 photos (localization.json), and only then are there regions: what is foreign in the fused map. Below the threshold nothing is claimed,
 nor is it said that the photo is genuine.
 
@@ -19,15 +19,15 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from camtrace.alarm import Found, Measured, judge_photo, read_measured, sum_up
-from camtrace.blocks import CELL, Blocks, Flags, Floats, OnStep, choose_stride, gather, ignore, paint, split_blocks
 from camtrace.bundle import Bundle
-from camtrace.fusion import Layers, find_reasons, fuse, read_layers
-from camtrace.grids import Grids, read_grids
 from camtrace.history import Grid, History, examine, origin_of
 from camtrace.identification import BundleLike, ready
 from camtrace.photo import Source, describe, read_photo
-from camtrace.regions import box_of, find_areas, outline_of
+from camtrace.tampering.alarm import Found, Measured, judge_photo, read_measured, sum_up
+from camtrace.tampering.blocks import CELL, Blocks, Flags, Floats, OnStep, choose_stride, gather, ignore, paint, split_blocks
+from camtrace.tampering.fusion import Layers, find_reasons, fuse, read_layers
+from camtrace.tampering.grids import Grids, read_grids
+from camtrace.tampering.regions import box_of, find_areas, outline_of
 from camtrace.types import BundleId, CamtraceError, Photo, PhotoError, Status
 
 Part = TypeVar("Part")

@@ -10,9 +10,9 @@ import io
 
 from PIL import Image, ImageDraw
 
-from camtrace.heatmap import draw_heat
 from camtrace.inspection import Inspection
-from camtrace.localization import Localization
+from camtrace.tampering.heatmap import draw_heat
+from camtrace.tampering.localization import Localization
 from camtrace.types import Photo
 
 LONGEST = 1200

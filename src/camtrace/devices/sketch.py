@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from camtrace.fingerprint import Plane
+from camtrace.devices.fingerprint import Plane
 
 BITS = 2**18
 BYTES = BITS // 8

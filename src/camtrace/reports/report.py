@@ -1,7 +1,7 @@
 """Verdicts for a court file: one page that says what was asked, what was found, how sure that is, and how to check it.
 
 The page is self-contained HTML without scripts; a PDF is made of it. The same findings lie in it as data (`read_document`), so that
-`report_verify` can judge the photos anew and compare. Same photos, clock, versions and place of the bundle: same bytes.
+`verify` can judge the photos anew and compare. Same photos, clock, versions and place of the bundle: same bytes.
 
     sources ──inspect, localize, match──▶ Entry a photo ──▶ document (plain JSON values) and page
 """
@@ -24,16 +24,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import camtrace
 from camtrace.bundle import DEFAULT, Bundle
 from camtrace.crosscheck import match_beside
-from camtrace.device_store import Database, DeviceError, open_database
+from camtrace.devices.store import Database, DeviceError, open_database
 from camtrace.identification import BundleLike, ready
 from camtrace.inspection import inspect
-from camtrace.localization import localize as localize_photo
 from camtrace.manifest import MANIFEST
 from camtrace.photo import Source, describe, read_bytes, read_photo
-from camtrace.report_page import Entry
-from camtrace.report_pictures import draw_map, draw_patches
+from camtrace.reports.page import Entry
+from camtrace.reports.pictures import draw_map, draw_patches
+from camtrace.tampering.localization import localize as localize_photo
 from camtrace.types import CamtraceError, Mode, PhotoError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ WHAT = "camtrace report"
 ATTACHMENT = "camtrace.json"
 """What the data are called that a PDF carries."""
 
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(camtrace.__file__).parent
 _LIBRARIES = ("numpy", "onnxruntime", "pillow", "simplejpeg", "scipy", "pywavelets", "jinja2")
 
 Clock = Callable[[], datetime]
@@ -254,19 +255,19 @@ def check_pdf() -> Any:
 def _render(document: Document, entries: Sequence[Entry], manifest: Manifest) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from camtrace import report_page
+    from camtrace.reports.page import as_data, lay_out, readable
 
     environment = Environment(
-        loader=PackageLoader("camtrace"),
+        loader=PackageLoader("camtrace.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        finalize=report_page.readable,
+        finalize=readable,
     )
-    page = report_page.lay_out(document, entries, manifest, command=command_of(document))
-    return environment.get_template("report.html").render(page=page, data=report_page.as_data(dump(document)))
+    page = lay_out(document, entries, manifest, command=command_of(document))
+    return environment.get_template("report.html").render(page=page, data=as_data(dump(document)))
 
 
 def _open(device_db: Database | str | os.PathLike[str] | None) -> Database | None:

@@ -1,0 +1,1 @@
+"""Which body took a photo: fingerprints of sensors; read `device.py` first."""

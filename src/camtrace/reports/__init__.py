@@ -1,0 +1,1 @@
+"""Verdicts as a report for a court file; read `report.py` first."""

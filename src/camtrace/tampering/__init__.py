@@ -1,0 +1,1 @@
+"""Which parts of a photo come from elsewhere; read `localization.py` first."""
