@@ -23,7 +23,7 @@ from camtrace.lab.cli import app  # noqa: E402
 from camtrace.lab.experiments import EXPERIMENTS  # noqa: E402
 from camtrace.lab.experiments.fig2 import confusion  # noqa: E402
 from camtrace.lab.experiments.settings import pooled  # noqa: E402
-from camtrace.lab.methods import METHODS, Features  # noqa: E402
+from camtrace.lab.methods import METHODS, Features, Method  # noqa: E402
 from camtrace.lab.trial import Answers  # noqa: E402
 from camtrace.types import CamtraceError  # noqa: E402
 
@@ -79,7 +79,7 @@ def test_one_command_gives_page_figures_and_numbers(
     name: str, data: Path, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for large in ("camera-conv-net", "efficient-net", "efficient-net-resized"):  # 45 and 54 million weights: hours on two cores
-        monkeypatch.setitem(METHODS, large, replace(METHODS[large], make=SmallNet, size=48))
+        monkeypatch.setitem(cast("dict[str, Method]", METHODS.builtin), large, replace(METHODS[large], make=SmallNet, size=48))
     page = run(name, data, work, tmp_path)
     assert "80 photos by 8 devices of 4 cameras" in page
     assert "2 steps of 8 instead of" in page, "what was cut is said"

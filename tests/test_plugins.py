@@ -1,16 +1,18 @@
-"""A package from outside adds a patch rule, an output, a data set and a protocol; a broken one is named, and harms nobody else."""
+"""A package from outside adds a rule, an output, a data set, a protocol and a method; a broken one is named, and harms nobody else."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import camtrace
 from camtrace import plugins
@@ -22,6 +24,7 @@ from camtrace.patches import PATCH_SIZE, RESIZED, RULES, select_patches
 from camtrace.photo import read_photo
 from camtrace.plugins import PluginError, extend, find_plugins
 from camtrace.types import CamtraceError
+from lab_helpers import make_dataset
 from made import encode, noise, run_cli
 from made_wheels import ROOT, build_wheel, install, run_with
 
@@ -87,6 +90,7 @@ def test_the_outside_package_adds_one_of_each(here: Path) -> None:
         "camtrace.outputs": ["markdown"],
         "camtrace.datasets": ["by-name"],
         "camtrace.protocols": ["every-other-device"],
+        "camtrace.methods": ["green-steps"],
     }
     assert {plugin.package for group in plugins.GROUPS for plugin in find_plugins(group)} == {"camtrace-outside 1.0"}
 
@@ -119,6 +123,84 @@ def test_without_the_package_its_rule_and_output_are_refused(outside_rule: Path,
     run = run_cli("identify", photo, "--to", "markdown")
     assert (run.code, run.out) == (2, "")
     assert "'markdown' is not one of text, json, jsonl, csv, parquet" in run.err
+
+
+@pytest.mark.lab
+def test_a_method_from_outside_ends_as_a_bundle_that_needs_no_package(outside: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the lab needs PyTorch: pip install 'camtrace[lab]'")
+    data = tmp_path / "data"
+    make_dataset(data, cameras=3, devices=2, photos=3, size=192)
+    run = run_with(outside, "-m", "camtrace", "lab", "train", data, "--method", "green-steps", "--out", tmp_path / "run")
+    assert run.returncode == 0, run.stderr
+    assert 0 <= json.loads(run.stdout)["photos"]["majority"][0] <= 1
+    bundle = camtrace.load_bundle(tmp_path / "run" / "bundle")
+    assert bundle.manifest.training["method"] == "green-steps"
+    photo = next(data.glob("*/*.jpg"))
+    patches = select_patches(read_photo(photo), count=2)
+    np.testing.assert_allclose(bundle.extract(patches), [green_steps(pixels) for pixels in patches.pixels], atol=1e-6)
+    assert camtrace.identify(photo, bundle=bundle).best == photo.parent.name.replace("_", " "), "the photo may have taught it"
+
+
+def green_steps(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Shares of the differences 0, 1, ... 7 or more of green pixels, across and down: what the method from outside gives."""
+    green = pixels[..., 1].astype(int)
+    steps = [np.minimum(np.abs(np.diff(green, axis=axis)), 7).ravel() for axis in (1, 0)]
+    return np.concatenate([np.bincount(one, minlength=8) / len(one) for one in steps])
+
+
+METHOD = """
+from dataclasses import replace
+from torch import nn
+from camtrace.lab.methods import METHODS
+SPAM = METHODS["spam"]
+"""
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ("3", "found int, expected a camtrace.lab.methods.Method; see docs/plugins.md"),
+        ("replace(SPAM, head='fisher')", "its head 'fisher' is not among its heads svm; see docs/plugins.md"),
+        ("replace(SPAM, heads=('svm', 'softmax'))", "it has no recipe, so nothing is trained: .* softmax"),
+        ("replace(SPAM, rule='brightest')", "its patch rule 'brightest' is not one of mid-tone, quality, resized"),
+        ("replace(SPAM, count=0)", "it asks 0 patches of 64 pixels, expected at least one of each"),
+    ],
+)
+def test_a_method_must_keep_what_methods_promise(package: Package, changed: str, said: str) -> None:
+    pytest.importorskip("torch", reason="the lab needs PyTorch: pip install 'camtrace[lab]'")
+    from camtrace.lab.methods import find_method
+
+    name = f"method_{zlib.crc32(changed.encode())}"
+    package(name, f"{METHOD}\nmine = {changed}\n", plugins.METHODS, **{name: f"{name}:mine"})
+    with pytest.raises(PluginError, match=f"{name} 2.0: its plug-in .* is not what it must be: {said}"):
+        find_method(name)
+
+
+@pytest.mark.lab
+def test_a_method_from_outside_is_called_as_its_entry_point_is(package: Package) -> None:
+    pytest.importorskip("torch", reason="the lab needs PyTorch: pip install 'camtrace[lab]'")
+    from camtrace.lab.methods import METHODS, find_method
+
+    package(
+        "renamed", f"{METHOD}\nmine = replace(SPAM, make=nn.Flatten)\n", plugins.METHODS, mine="renamed:mine", **{"a/b": "renamed:mine"}
+    )
+    assert set(METHODS.builtin) < set(METHODS)
+    assert find_method("mine").name == "mine"
+    assert find_method("mine:svm").name == "mine-svm"
+    with pytest.raises(PluginError, match=r"renamed 2\.0: .* made Flatten, expected camtrace\.lab\.methods\.Features with a dimension"):
+        find_method("mine").make()
+    with pytest.raises(PluginError, match="'a/b' cannot name files"):
+        METHODS["a/b"]
+    with pytest.raises(CamtraceError, match=r"'yours' is not a method; expected one of camera-conv-net, .*, mine"):
+        find_method("yours")
+
+
+def test_a_package_that_lacks_pytorch_is_not_called_broken(package: Package) -> None:
+    package("torchless", "raise ModuleNotFoundError('No module named torch', name='torch')", plugins.METHODS, far="torchless:mine")
+    [plugin] = [one for one in find_plugins(plugins.METHODS) if one.name == "far"]
+    with pytest.raises(PluginError, match=r"cannot be loaded: .*; pip install 'camtrace\[lab\]'$"):
+        plugin.load()
 
 
 def make_named(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Plug-ins: outside packages that add a patch rule, an output, a data set or a protocol, found by their entry points.
+"""Plug-ins: outside packages that add a patch rule, output, data set, protocol or method, found by their entry points.
 
     [project.entry-points."camtrace.rules"]
     corners = "corners:rule"            # the name that users type = where the object is
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-RULES, OUTPUTS, DATASETS, PROTOCOLS = "camtrace.rules", "camtrace.outputs", "camtrace.datasets", "camtrace.protocols"
+RULES, OUTPUTS, DATASETS = "camtrace.rules", "camtrace.outputs", "camtrace.datasets"
+PROTOCOLS, METHODS = "camtrace.protocols", "camtrace.methods"
 GROUPS = {
     RULES: "which patches of a photo are asked: a function (pixels, size) -> scores",
     OUTPUTS: "how verdicts are written: a function (verdicts, text stream)",
     DATASETS: "how a data set is read: a camtrace.lab.datasets.Layout",
     PROTOCOLS: "how splits are drawn: a function (records, *, count, seed) -> splits",
+    METHODS: "how cameras are told apart: a camtrace.lab.methods.Method, which needs camtrace[lab]",
 }
 """Group of entry points -> what they must be."""
 
@@ -61,9 +63,14 @@ class Plugin:
         try:
             return cast("object", self._entry.load())
         except Exception as error:  # the import runs code of others, which may raise anything
-            raise PluginError(
-                f"{self.label} cannot be loaded: {type(error).__name__}: {error}; update or uninstall this package"
-            ) from error
+            raise PluginError(f"{self.label} cannot be loaded: {type(error).__name__}: {error}; {_advice(error)}") from error
+
+
+def _advice(error: Exception) -> str:
+    """What to do about a package that cannot be imported; one that only lacks PyTorch is not broken."""
+    if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+        return "pip install 'camtrace[lab]'"
+    return "update or uninstall this package"
 
 
 def find_plugins(group: str) -> tuple[Plugin, ...]:
