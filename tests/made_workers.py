@@ -10,6 +10,7 @@ from pathlib import Path
 
 from camtrace.batches.batch import Task, set_up
 from camtrace.batches.cluster import set_up as set_up_ray
+from camtrace.batches.enrolling import set_up as set_up_enrolling
 from camtrace.batches.pool import Ask, Work
 from camtrace.types import CamtraceError
 
@@ -53,6 +54,11 @@ def moody(task: Task) -> Work:
 def moody_ray(task: Task, roots: list[str]) -> Work:
     """The same; a photo named `once.jpg` kills the Ray actor whose child this is, but only the first time."""
     return _moody(set_up_ray(task, roots))
+
+
+def moody_enrolling(files: dict[str, bytes]) -> Work:
+    """The same where photos are enrolled."""
+    return _moody(set_up_enrolling(files))
 
 
 def _moody(work: Work) -> Work:

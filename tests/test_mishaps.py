@@ -12,7 +12,7 @@ from PIL import Image
 from camtrace import mishaps
 from camtrace.degrade import save_again
 from camtrace.history import cut_patches, find_grid
-from camtrace.mishaps import COPIES, PATCHES_A_COPY, WINDOW, copies_of
+from camtrace.mishaps import COPIES, PATCHES_A_COPY, WINDOW, copies_each, copies_of
 from camtrace.types import Claim, Patches, Photo
 from made import noise
 
@@ -74,6 +74,19 @@ def test_copies_depend_on_the_photo_alone_by_its_hash() -> None:
     assert same(first, copies(renamed))
     assert not same(first, copies(replace(PHOTO, sha256="ac" * 32)))
     assert copies(replace(PHOTO, sha256="")), "a photo without a hash, made in memory, is no error"
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_of_fewer_copies_the_first_ones_are_made(count: int) -> None:
+    fewer = list(copies_of(PHOTO, (0, 0), rule="mid-tone", size=64, count=count))
+    assert len(fewer) == count
+    assert same(fewer, copies(PHOTO)[:count])
+
+
+def test_a_camera_with_many_photos_needs_fewer_copies_of_each() -> None:
+    counts = {1: 6, 5: 6, 16: 6, 17: 5, 20: 5, 25: 4, 33: 3, 50: 2, 51: 1, 100: 1, 5000: 1}
+    assert {photos: copies_each(photos) for photos in counts} == counts
+    assert COPIES == 6
 
 
 def test_the_photo_itself_is_not_changed() -> None:

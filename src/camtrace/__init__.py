@@ -12,8 +12,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from camtrace.batches.enrolling import enroll
     from camtrace.bundle import Bundle, load_bundle
-    from camtrace.enrolment import Enrolment, enroll
+    from camtrace.enrolment import Enrolment
     from camtrace.identification import identify, identify_many
     from camtrace.inspection import Inspection, inspect
     from camtrace.likeness import Likeness, compare, compare_many
@@ -49,7 +50,8 @@ __all__ = [
 # Public names by the module they live in, imported on first use so that `import camtrace` costs next to nothing.
 _HOMES = {
     "bundle": ("Bundle", "load_bundle"),
-    "enrolment": ("Enrolment", "enroll"),
+    "batches.enrolling": ("enroll",),
+    "enrolment": ("Enrolment",),
     "identification": ("identify", "identify_many"),
     "inspection": ("Inspection", "inspect"),
     "likeness": ("Likeness", "compare", "compare_many"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,11 @@ from camtrace.experts import join
 from camtrace.history import cut_patches, examine, origin_of
 from camtrace.identification import BundleLike, ready
 from camtrace.manifest import Camera, Manifest
-from camtrace.mishaps import copies_of
+from camtrace.mishaps import copies_each, copies_of
 from camtrace.photo import Source, describe, find_photos, read_photo
 from camtrace.screening import as_text, visible
 from camtrace.teaching import Fit, fit_duel_head, fit_expert_head
-from camtrace.types import CamtraceError, Patches, Photo, PhotoError, References
+from camtrace.types import CamtraceError, PhotoError, References
 
 FEW_PHOTOS = 5
 PROTOCOL = "photos left out by turns (cross-validation); they may share scenes and devices with the photos that taught"
@@ -36,6 +37,18 @@ PROTOCOL = "photos left out by turns (cross-validation); they may share scenes a
 Step = Callable[[Any], object]  # is told each photo, as it was given
 Taught = dict[str, list[list[NDArray[np.float32]]]]
 """Features (n_patches, dimension) of each usable photo and then of its degraded copies, by camera."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What a photo teaches."""
+
+    sha256: str
+    features: list[NDArray[np.float32]]  # (n_patches, dimension) of the photo and then of each degraded copy
+
+
+Embed = Callable[[Iterable[tuple[Source, int]]], Iterable[Embedded | PhotoError]]
+"""Photos, each with the number of degraded copies that are wanted of it -> what each teaches or why it cannot, in their order."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +69,13 @@ def enroll(
     only: bool = False,
     force: bool = False,
     on_photo: Step = lambda _: None,
+    embed: Embed | None = None,
 ) -> Enrolment:
     """Teach the cameras of `folder`, which holds one sub-folder of photos for each, and write the new bundle to `out`.
 
     The new cameras join those of the base `bundle`, unless `only` makes a bundle of just these. A sub-folder named as a camera
-    that the base knows adds photos to it. `on_photo` is called after each photo, for progress.
+    that the base knows adds photos to it. `on_photo` is called after each photo, for progress; `embed` replaces what reads the
+    photos, one after the other in this process (`camtrace.enroll` has processes for it).
 
     Raises
     ------
@@ -70,7 +85,8 @@ def enroll(
     """
     base, target = ready(bundle), Path(out)
     check_target(target, force=force)
-    lesson = teach(find_albums(Path(folder)), base=base, name=_name_of(target), only=only, on_photo=on_photo, where=str(folder))
+    albums = find_albums(Path(folder))
+    lesson = teach(albums, base=base, name=_name_of(target), only=only, where=str(folder), on_photo=on_photo, embed=embed)
     write_files(target, lesson.files, force=force)
     return Enrolment(load_bundle(target), lesson.photos, lesson.failures, lesson.warnings)
 
@@ -94,6 +110,7 @@ def teach(
     only: bool = False,
     where: str = "albums",
     on_photo: Step = lambda _: None,
+    embed: Embed | None = None,
 ) -> Lesson:
     """What `enroll` does, without a folder: photos by camera -> the files of a bundle called `name`; `where` begins messages.
 
@@ -103,7 +120,8 @@ def teach(
         As `enroll`.
     """
     old, joined = ((), None) if only else (base.manifest.cameras, _references(base))
-    taught, failures, twice = _teach(base, _as_known(albums, old), on_photo)
+    copies = base.manifest.head == "experts"
+    taught, failures, twice = _teach(_as_known(albums, old), embed or partial(embed_here, base=base), on_photo, copies=copies)
     if not taught:
         raise CamtraceError(f"{where}: not one usable photo in it; the first problem: {next(iter(failures.values()))}")
     if only and len(taught) < 2:
@@ -189,25 +207,25 @@ def _as_known(albums: Mapping[str, Sequence[Source]], old: Iterable[Camera]) -> 
     return named
 
 
-def _teach(base: Bundle, albums: Mapping[str, Sequence[Source]], on_photo: Step) -> tuple[Taught, dict[str, str], list[str]]:
+def _teach(
+    albums: Mapping[str, Sequence[Source]], embed: Embed, on_photo: Step, *, copies: bool
+) -> tuple[Taught, dict[str, str], list[str]]:
     """Features of every usable photo, by camera, the reasons why others were left out, and warnings of photos given twice."""
     taught: Taught = {}
     failures: dict[str, str] = {}
     first: dict[str, tuple[str, str]] = {}  # camera and photo by SHA-256
     twice: list[str] = []
-    for name, photos in albums.items():
-        for source in photos:
-            path = describe(source)
-            try:
-                photo = read_photo(source)
-                features = _features(base, photo)  # before the album is begun: one without a usable photo is none
-                taught.setdefault(name, []).append(features)
-                camera, other = first.setdefault(photo.sha256, (name, path))
-                if other != path:
-                    twice.append(_say_twice(other, path, camera, name))
-            except PhotoError as error:
-                failures[path] = str(error)
-            on_photo(source)
+    shots = [(name, source, copies_each(len(photos)) if copies else 0) for name, photos in albums.items() for source in photos]
+    for (name, source, _), found in zip(shots, embed((source, count) for _, source, count in shots), strict=True):
+        path = describe(source)
+        if isinstance(found, PhotoError):
+            failures[path] = str(found)
+        else:
+            taught.setdefault(name, []).append(found.features)  # here the album begins: one without a usable photo is none
+            camera, other = first.setdefault(found.sha256, (name, path))
+            if other != path:
+                twice.append(_say_twice(other, path, camera, name))
+        on_photo(source)
     return taught, failures, twice
 
 
@@ -216,16 +234,23 @@ def _say_twice(first: str, second: str, camera: str, other: str) -> str:
     return f"{first} and {second} are the same file: {why}"
 
 
-def _features(base: Bundle, photo: Photo) -> list[NDArray[np.float32]]:
-    """Features of the photo's patches; where the head has experts, also those of degraded copies of it."""
-    manifest = base.manifest
+def embed_here(shots: Iterable[tuple[Source, int]], *, base: Bundle) -> Iterator[Embedded | PhotoError]:
+    """One photo after the other, in this process; see `Embed`."""
+    for source, copies in shots:
+        try:
+            yield embed_photo(source, base, copies=copies)
+        except PhotoError as error:
+            yield error
+
+
+def embed_photo(source: Source, base: Bundle, *, copies: int) -> Embedded:
+    """Features of the photo's patches and of those of so many degraded copies of it; raises PhotoError where it cannot be used."""
+    photo, manifest = read_photo(source), base.manifest
     history = examine(photo)
     patches = cut_patches(photo, history, rule=manifest.rule, count=manifest.patch_count, size=manifest.patch_size)
-    copies: Iterable[Patches] = ()
-    if manifest.head == "experts":
-        origin = origin_of(photo.pixels, history.grid, size=manifest.patch_size)
-        copies = copies_of(photo, origin, rule=manifest.rule, size=manifest.patch_size)
-    return [base.extract(chosen) for chosen in (patches, *copies)]
+    origin = origin_of(photo.pixels, history.grid, size=manifest.patch_size)
+    degraded = copies_of(photo, origin, rule=manifest.rule, size=manifest.patch_size, count=copies)
+    return Embedded(photo.sha256, [base.extract(chosen) for chosen in (patches, *degraded)])
 
 
 def _join(base: Bundle, old: References | None, taught: Taught, names: list[str]) -> References:

@@ -161,18 +161,20 @@ def enroll(
     bundle: BundleOption = None,
     only: Annotated[bool, typer.Option("--only", help="Know just these cameras, not those of the base bundle.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the bundle that is at --out.")] = False,
+    jobs: Annotated[int, typer.Option("--jobs", min=0, help="Processes that read the photos; 0 = one for each core.")] = 1,
 ) -> None:
     """Teach new cameras from a few photos each, and write a bundle that knows them.
 
     The network stays as it is, only the classifiers on its features are fitted anew. A sub-folder's name becomes the camera's,
     underscores as spaces.
     """
-    from camtrace.enrolment import enroll as run
+    from camtrace.batches.enrolling import enroll as run
+    from camtrace.cli.batch import cores
     from camtrace.enrolment import find_albums
 
     total = sum(map(len, find_albums(folder).values()))
     with counting(total, "enrolling") as advance:
-        enrolment = run(folder, out=out, bundle=bundle, only=only, force=force, on_photo=advance)
+        enrolment = run(folder, out=out, bundle=bundle, only=only, force=force, on_photo=advance, jobs=jobs or cores())
     for warning in enrolment.warnings:
         typer.echo(f"camtrace: warning: {warning}", err=True)
     for reason in enrolment.failures.values():

@@ -105,7 +105,7 @@ def _engine(request: Request, bundle: Bundle, earlier: Earlier, feed: Iterable[s
     if request.jobs is request.seconds is request.memory is None:
         return judge_here(_opened(feed), bundle, task=request.task, earlier=earlier)
     limits = Limits(request.seconds or TIME_LIMIT, None if request.memory is None else request.memory * 2**20)
-    jobs = _cores() if request.jobs == 0 else request.jobs or 1
+    jobs = cores() if request.jobs == 0 else request.jobs or 1
     return judge_in_pool(_opened(feed), bundle.id, task=request.task, jobs=jobs, limits=limits, earlier=earlier)
 
 
@@ -114,7 +114,7 @@ def _opened(feed: Iterable[str]) -> Iterator[Source]:
         yield sys.stdin.buffer if photo == "-" else photo
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
