@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import doctest
-import importlib.util
 import json
 import re
 import shlex
@@ -28,6 +27,7 @@ from camtrace.tampering.localization import Region
 from camtrace.types import BundleId
 from made import different_cameras, made_photo, run_cli, write_album
 from made_devices import encoded, scene_pixels, write_flats
+from test_house import load_script
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -45,13 +45,7 @@ def named(path: Path) -> str:
 
 @cache
 def maker() -> ModuleType:
-    """docs/make_reference.py, which is no part of the package."""
-    spec = importlib.util.spec_from_file_location("make_reference", DOCS / "make_reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("make_reference")
 
 
 def check_current(page: str) -> None:

@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import camtrace
+
+
+def load_script(name: str) -> ModuleType:
+    """A script of docs, which is no part of the package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "docs" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
 
 SOURCES = sorted(Path(camtrace.__file__).parent.rglob("*.py"))
 HEAVY = {
     *("torch", "torchvision", "sklearn", "scipy", "matplotlib", "onnx", "starlette", "fastapi", "uvicorn", "tqdm", "jinja2"),
     "camtrace.lab",
 }
-MAX_FILE, MAX_FUNCTION = 400, 40
+SIZES = load_script("make_sizes")
 
 
 def modules_after(code: str) -> set[str]:
@@ -86,25 +100,34 @@ def test_other_names_are_not_there() -> None:
         _ = camtrace.identity
 
 
-def functions(tree: ast.Module) -> Iterator[tuple[str, int]]:
-    """Every function and its lines, the docstring not counted."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            length = (node.end_lineno or node.lineno) - node.lineno + 1
-            if ast.get_docstring(node) is not None:
-                length -= (node.body[0].end_lineno or 0) - node.body[0].lineno + 1
-            yield node.name, length
-
-
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(Path(camtrace.__file__).parent)))
-def test_modules_are_documented_and_short(path: Path) -> None:
-    text = path.read_text("utf-8")
-    tree = ast.parse(text)
-    assert ast.get_docstring(tree)
-    assert len(text.splitlines()) <= MAX_FILE
-    assert [(name, length) for name, length in functions(tree) if length > MAX_FUNCTION] == []
+def test_modules_are_documented(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text("utf-8")))
+
+
+@pytest.mark.parametrize("room", SIZES.ROOMS)
+def test_files_and_functions_are_short(room: str) -> None:
+    size = SIZES.measure(SIZES.ROOMS[room])
+    assert [file for file in size.files if file[0] > SIZES.MAX_FILE] == []
+    assert [function for function in size.functions if function[0] > SIZES.MAX_FUNCTION] == []
+
+
+def test_the_page_of_sizes_is_not_old() -> None:
+    """Within a tenth: an exact page would have to be written anew after every change."""
+    committed, fresh = (table(text) for text in (SIZES.PAGE.read_text("utf-8"), SIZES.write_sizes()))
+    assert list(committed) == list(fresh), "write it anew with: python docs/make_sizes.py"
+    for room, numbers in fresh.items():
+        assert committed[room] == pytest.approx(numbers, rel=0.1, abs=3), f"{room}: write it anew with: python docs/make_sizes.py"
+
+
+def table(page: str) -> dict[str, list[int]]:
+    """Files, lines and functions of each room."""
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")][2:]
+    return {row[0]: [int(row[column] or 0) for column in (1, 2, 4)] for row in rows}
 
 
 def test_the_walk_over_the_sources_finds_them() -> None:
     assert {"identification.py", "demosaic.py", "cli.py"} <= {path.name for path in SOURCES}
-    assert list(functions(ast.parse('def f():\n    """Doc."""\n    return 1'))) == [("f", 2)]
+    measured = [path for pattern in chain(*SIZES.ROOMS.values()) for path in SIZES.ROOT.glob(pattern) if path.suffix == ".py"]
+    assert set(SOURCES) <= set(measured), "a folder that is in no room: add it to docs/make_sizes.py"
+    assert list(SIZES.functions(ast.parse('def f():\n    """Doc."""\n    return 1'))) == [("f", 2)]

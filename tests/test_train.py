@@ -7,7 +7,6 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,97 +18,18 @@ pytestmark = pytest.mark.lab
 
 import torch  # noqa: E402
 from lightning_fabric import Fabric  # noqa: E402
-from safetensors import safe_open  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
+from torch import Tensor  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from camtrace.lab.checkpoint import Progress, peek  # noqa: E402
 from camtrace.lab.methods import Features  # noqa: E402
-from camtrace.lab.recipe import TRACES, Recipe  # noqa: E402
+from camtrace.lab.recipe import Recipe  # noqa: E402
 from camtrace.lab.sources import Source, make_source, to_tensor  # noqa: E402
 from camtrace.lab.store import PatchStore  # noqa: E402
 from camtrace.lab.train import Schedule, Trained, share_of, train  # noqa: E402
 from camtrace.types import CamtraceError  # noqa: E402
 from lab_runs import one_thread  # noqa: E402, F401
 from made_patches import two_textures  # noqa: E402
-
-SIZE = 8
-PLAIN = Recipe("sgd", 0.05, 0.0, "constant", precision="32-true")
-Curve = list[tuple[int, dict[str, float]]]
-
-
-class Tiny(Features):
-    """Everything that a resumption must bring back: convolution, running statistics, dropout."""
-
-    dimension = 6
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            *(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Tanh(), nn.Dropout(0.2)), nn.Flatten(), nn.Linear(4 * 36, self.dimension)
-        )
-
-    def forward(self, patches: Tensor) -> Tensor:
-        return cast("Tensor", self.layers((patches - 128) / 16))
-
-
-class Linear(Features):
-    """No randomness and nothing but what the loss asks for."""
-
-    dimension = 6
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(3 * SIZE * SIZE, self.dimension)
-
-    def forward(self, patches: Tensor) -> Tensor:
-        return cast("Tensor", self.layer((patches.flatten(1) - 128) / 16))
-
-
-def made(net: Callable[[], Features], seed: int = 0) -> Features:
-    torch.manual_seed(seed)
-    return net()
-
-
-def textures(photos: int = 16, **options: Any) -> Source:
-    return make_source(two_textures(photos, size=SIZE, **options))
-
-
-def run(
-    net: Features, *, recipe: Recipe = PLAIN, steps: int = 6, source: Source | None = None, curve: Curve | None = None, **schedule: Any
-) -> Trained:
-    """Train with batches of 8 and keep what was logged."""
-    validation = schedule.pop("validation", None)
-    rows = [] if curve is None else curve
-    torch.manual_seed(0)  # the first weights of the classifiers
-    return train(
-        net,
-        [(source or textures(), 8)],
-        recipe=recipe,
-        schedule=Schedule(steps, **schedule),
-        validation=validation,
-        log=lambda step, metrics: rows.append((step, metrics)),
-    )
-
-
-def flat(module: nn.Module) -> Tensor:
-    """All that a module holds, as one vector."""
-    return torch.cat([tensor.detach().double().flatten() for tensor in module.state_dict().values()])
-
-
-def same(first: Trained, second: Trained) -> bool:
-    """Bit for bit, net and classifier."""
-    return torch.equal(flat(first.net), flat(second.net)) and all(
-        np.array_equal(getattr(first.classifier, part), getattr(second.classifier, part)) for part in ("weights", "biases")
-    )
-
-
-def loss_of(trained: Trained, source: Source) -> float:
-    """Mean cross-entropy over all patches of a source, the plain way."""
-    with torch.no_grad():
-        features = trained.net(to_tensor(source.take(np.arange(len(source.chosen)))))
-    scores = features @ torch.from_numpy(trained.classifier.weights).T + torch.from_numpy(trained.classifier.biases)
-    return float(functional.cross_entropy(scores, torch.from_numpy(source.labels)))
+from tiny_nets import PLAIN, SIZE, Curve, Linear, Tiny, flat, loss_of, made, run, same, textures, worsening  # noqa: E402
 
 
 def weights_by_step(recipe: Recipe, *, steps: int, net: Callable[[], Features] = Linear) -> list[Tensor]:
@@ -289,17 +209,6 @@ def test_the_running_average_is_kept_where_the_recipe_says_so() -> None:
 # ---- validation, early stop
 
 
-def worsening(**schedule: Any) -> tuple[Trained, Curve]:
-    """Validation photos whose cameras have changed places: the more the net learns, the larger its validation loss."""
-    curve: Curve = []
-    wrong = textures(8, swapped=True)
-    trained = run(
-        made(Linear), recipe=replace(PLAIN, learning_rate=0.02), steps=20, validation=wrong, validate_every=2, curve=curve, **schedule
-    )
-    assert loss_of(trained, wrong) == pytest.approx(trained.progress.best_loss, rel=1e-5)
-    return trained, curve
-
-
 def test_the_weights_of_smallest_validation_loss_are_kept() -> None:
     trained, curve = worsening()
     losses = {step: metrics["validation_loss"] for step, metrics in curve if "validation_loss" in metrics}
@@ -335,99 +244,6 @@ def test_an_error_in_drawing_ends_the_run() -> None:
     source = textures()
     with pytest.raises(OSError, match="the disk is gone"):
         run(made(Linear), source=Failing(**vars(source)))
-
-
-# ---- resumption
-
-
-class KilledError(Exception):
-    """Stands for a kill: ends the run at a step, whatever it was about to do."""
-
-
-SGD = replace(PLAIN, bias_rate=2.0)
-AVERAGED = replace(TRACES, requantised=0.3, precision="32-true")
-
-
-def interrupted(folder: Path, recipe: Recipe, *, at: int) -> tuple[Trained, Curve, Curve]:
-    """A run killed at a step and taken up again: the result, and what was logged before and after."""
-    before: Curve = []
-    after: Curve = []
-
-    def log(step: int, metrics: dict[str, float]) -> None:
-        if step == at:
-            raise KilledError
-        before.append((step, metrics))
-
-    options: dict[str, Any] = {
-        "recipe": recipe,
-        "schedule": Schedule(10, seed=7, validate_every=3, checkpoint=folder / "run.safetensors"),
-        "validation": textures(4),
-    }
-    net = made(Tiny)
-    torch.manual_seed(0)
-    with pytest.raises(KilledError):
-        train(net, [(textures(), 8)], **options, log=log)
-    other = made(Tiny, seed=99)  # what the net was before it was taken up must not matter
-    trained = train(other, [(textures(), 8)], **options, log=lambda step, metrics: after.append((step, metrics)))
-    return trained, before, after
-
-
-@pytest.mark.parametrize("at", [5, 6, 10])
-@pytest.mark.parametrize("recipe", [SGD, AVERAGED, replace(AVERAGED, precision="bf16-mixed")], ids=["sgd", "averaged", "bf16"])
-def test_a_killed_run_ends_where_it_would_have_ended(tmp_path: Path, recipe: Recipe, at: int) -> None:
-    curve: Curve = []
-    whole = run(made(Tiny), recipe=recipe, steps=10, seed=7, validate_every=3, validation=textures(4), curve=curve)
-    trained, before, after = interrupted(tmp_path, recipe, at=at)
-    assert same(trained, whole)
-    assert trained.progress == whole.progress
-    kept = after[0][0] - 1  # the step of the checkpoint
-    assert kept == (at - 1) // 3 * 3
-    assert [row for row in before if row[0] <= kept] + after == curve
-
-
-def test_a_step_is_logged_before_its_checkpoint_is_written(tmp_path: Path) -> None:
-    """Else a kill between the two would leave a hole: the step would neither be logged nor done again."""
-    trained, before, after = interrupted(tmp_path, SGD, at=6)
-    assert trained.progress.step == 10
-    assert {step for step, _ in before} | {step for step, _ in after} == set(range(1, 11))
-
-
-def test_a_finished_run_does_nothing_more(tmp_path: Path) -> None:
-    curve: Curve = []
-    trained, _, _ = interrupted(tmp_path, SGD, at=5)
-    path = tmp_path / "run.safetensors"
-    written = path.read_bytes()
-    again = run(made(Tiny), recipe=SGD, steps=10, seed=7, validate_every=3, validation=textures(4), checkpoint=path, curve=curve)
-    assert same(again, trained)
-    assert curve == []
-    assert path.read_bytes() == written
-
-
-def test_a_run_that_lost_patience_stays_stopped(tmp_path: Path) -> None:
-    stopped, _ = worsening(patience=2, checkpoint=tmp_path / "run.safetensors")
-    again, curve = worsening(patience=2, checkpoint=tmp_path / "run.safetensors")
-    assert same(again, stopped)
-    assert curve == []
-
-
-def test_a_checkpoint_holds_tensors_and_progress_and_nothing_that_runs(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "run.safetensors"
-    assert peek(path) == Progress()
-    assert peek(None) == Progress()
-    trained = run(made(Tiny), recipe=AVERAGED, steps=4, validate_every=2, validation=textures(4), checkpoint=path)
-    assert peek(path) == trained.progress
-    assert trained.progress.step == 4
-    assert [found.name for found in path.parent.iterdir()] == [path.name], "nothing half-written is left"
-    with safe_open(path, "pt") as file:
-        parts = {key.split("/")[0] for key in file.keys()}  # noqa: SIM118 - no iterator
-    assert parts == {"trainee", "kept", "best", "optimiser"}
-
-
-def test_a_checkpoint_that_was_being_written_is_not_taken_up(tmp_path: Path) -> None:
-    path = tmp_path / "run.safetensors"
-    whole = run(made(Tiny), steps=4)
-    path.with_suffix(".partial").write_bytes(b"half of it")
-    assert same(run(made(Tiny), steps=4, checkpoint=path), whole)
 
 
 def test_a_frozen_net_stays_as_it_is() -> None:
