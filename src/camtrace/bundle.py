@@ -71,7 +71,10 @@ class Bundle:
         """Features (n, dimension) -> the vote of each patch; BundleError where they are none."""
         labels, scores = self._head.run(["labels", "scores"], {"features": features})
         if labels.shape != (len(features),) or labels.min() < 0 or labels.max() >= scores.shape[-1] or not np.isfinite(scores).all():
-            raise BundleError(f"{self.id.name} {self.id.version}: {HEAD} votes for what is no camera, or with what is no number")
+            raise BundleError(
+                f"{self.id.name} {self.id.version}: {HEAD} votes for what is no camera, or with what is no number; "
+                "get the bundle again, or make it anew with `camtrace enroll`"
+            )
         return Votes(labels, scores)
 
     @cached_property
@@ -222,7 +225,9 @@ def write_files(folder: Path, files: Mapping[str, bytes], *, force: bool = False
     try:
         write_folder(folder, files, check=lambda: check_target(folder, force=force))
     except OSError as error:
-        raise BundleError(f"{folder}: the bundle cannot be written: {error.strerror or error}") from error
+        raise BundleError(
+            f"{folder}: the bundle cannot be written: {error.strerror or error}; check the free space and your right to write there"
+        ) from error
 
 
 def check_target(folder: Path, *, force: bool) -> None:
@@ -239,9 +244,14 @@ def _read_checked(read: Callable[..., bytes], path: Path, expected: str | None) 
     try:
         data = read(path.name, most=_FILES[path.name])
     except OSError as error:
-        raise BundleError(f"{path}: a file of the bundle cannot be read: {error.strerror or error}") from error
+        raise BundleError(
+            f"{path}: a file of the bundle cannot be read: {error.strerror or error}; "
+            "get the bundle again, or make it anew with `camtrace enroll`"
+        ) from error
     if expected is None:
-        raise BundleError(f"{path}: the manifest has no SHA-256 for this file")
+        raise BundleError(
+            f"{path}: the manifest has no SHA-256 for this file; get the bundle again, or make it anew with `camtrace enroll`"
+        )
     if _sha256(data) != expected:
         raise BundleError(f"{path}: changed since the bundle was made: SHA-256 {_sha256(data)[:12]}..., expected {expected[:12]}...")
     return data
@@ -255,7 +265,10 @@ def _session(model: bytes, folder: Path, threads: int) -> InferenceSession:
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises its own family of errors, none of them public
-        raise BundleError(f"{folder}: ONNX Runtime cannot load the bundle's model: {error}") from error
+        raise BundleError(
+            f"{folder}: ONNX Runtime cannot load the bundle's model: {error}; "
+            "get the bundle again, or make it anew with `camtrace enroll`; `camtrace doctor` says whether ONNX Runtime works here"
+        ) from error
 
 
 def _check_models(manifest: Manifest, files: Mapping[str, bytes], folder: Path) -> None:
@@ -268,7 +281,10 @@ def _check_models(manifest: Manifest, files: Mapping[str, bytes], folder: Path) 
         try:
             check.check_model(files[name], inputs, outputs)
         except ValueError as error:
-            raise BundleError(f"{folder / name}: not a model that a bundle may hold: {error}") from error
+            raise BundleError(
+                f"{folder / name}: not a model that a bundle may hold: {error}; "
+                "get the bundle again, or make it anew with `camtrace enroll`"
+            ) from error
 
 
 def _check_shapes(bundle: Bundle, folder: Path) -> None:
@@ -279,13 +295,22 @@ def _check_shapes(bundle: Bundle, folder: Path) -> None:
         features = bundle.extract(Patches(np.zeros((1, size, size, 3), np.uint8), np.zeros((1, 2), np.int64)))
         votes = bundle.cast_votes(features)
     except Exception as error:  # ONNX Runtime's own family again
-        raise BundleError(f"{folder}: {FEATURES} and {HEAD} do not work on {size}x{size} patches: {error}") from error
+        raise BundleError(
+            f"{folder}: {FEATURES} and {HEAD} do not work on {size}x{size} patches: {error}; "
+            "get the bundle again, or make it anew with `camtrace enroll`"
+        ) from error
     if votes.scores.shape != (1, len(manifest.cameras)):
-        raise BundleError(f"{folder}: {HEAD} knows {votes.scores.shape[-1]} cameras, the manifest {len(manifest.cameras)}")
+        raise BundleError(
+            f"{folder}: {HEAD} knows {votes.scores.shape[-1]} cameras, the manifest {len(manifest.cameras)}; "
+            "get the bundle again, or make it anew with `camtrace enroll`"
+        )
     try:
         check.check_tensors(bundle._tensors, dimension=manifest.dimension, n_cameras=len(manifest.cameras))
     except Exception as error:  # safetensors' own errors, KeyError for a missing tensor
-        raise BundleError(f"{folder / REFERENCES}: not the references of this bundle: {error}") from error
+        raise BundleError(
+            f"{folder / REFERENCES}: not the references of this bundle: {error}; "
+            "get the bundle again, or make it anew with `camtrace enroll`"
+        ) from error
 
 
 def _pack(references: References, gate: Gate | None, comparison: Comparison | None, neighbours: Comparison | None) -> bytes:
@@ -308,7 +333,9 @@ def _pack(references: References, gate: Gate | None, comparison: Comparison | No
         tensors |= to_tensors(neighbours, NEARNESS)
         tensors[CENTRES] = centres_of(references, int(references.cameras.max()) + 1).astype(np.float32)
     if broken := [name for name, value in tensors.items() if name != CENTRES and not np.isfinite(value).all()]:
-        raise BundleError(f"{', '.join(broken)}: not finite numbers (float16 for features); a network that gives such teaches nothing")
+        raise BundleError(
+            f"{', '.join(broken)}: not finite numbers (float16 for features); a network that gives such teaches nothing; train it anew"
+        )
     return save({name: np.ascontiguousarray(value) for name, value in tensors.items()})
 
 

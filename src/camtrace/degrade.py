@@ -77,7 +77,7 @@ def shift_grid(pixels: Pixels, *, by: int) -> Pixels:
     """
     height, width = pixels.shape[:2]
     if min(height, width) <= by:
-        raise CamtraceError(f"a photo of {width}x{height} pixels cannot lose its first {by} rows and columns")
+        raise CamtraceError(f"a photo of {width}x{height} pixels cannot lose its first {by} rows and columns; a larger photo is needed")
     return pixels[by:, by:].copy()
 
 

@@ -36,7 +36,7 @@ def run_demo(*, out: Path | None = None, seed: int = 1, echo: Echo = print) -> f
         with tempfile.TemporaryDirectory(prefix="camtrace-demo-") as folder:
             return _run(Path(folder), seed, echo)
     if out.exists():
-        raise CamtraceError(f"{out}: is already there; the demo writes to a new folder")
+        raise CamtraceError(f"{out}: is already there; the demo writes to a new folder, choose another name")
     out.mkdir(parents=True)
     return _run(out, seed, echo)
 

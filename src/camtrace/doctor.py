@@ -193,7 +193,7 @@ def _judge(bundle: Any) -> None:
     Image.fromarray(pixels).save(stream, "JPEG", quality=95)
     verdict = identify(stream.getvalue(), bundle=bundle)
     if verdict.status != "ok":
-        raise CamtraceError(f"not judged: {verdict.reason}")
+        raise CamtraceError(f"not judged: {verdict.reason}; see what is said of packages and bundle above")
 
 
 def _extras() -> Iterator[Finding]:

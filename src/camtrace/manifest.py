@@ -95,7 +95,7 @@ def read_manifest(data: bytes, path: Path) -> tuple[Manifest, dict[str, str]]:
     try:
         document = check.parse_json(data)
     except ValueError as error:
-        raise BundleError(f"{path}: not JSON: {error}") from error
+        raise BundleError(f"{path}: not JSON: {error}; get the bundle again, or make it anew with `camtrace enroll`") from error
     found = document.pop("format", None) if isinstance(document, dict) else None
     if not isinstance(found, int):
         raise BundleError(f"{path}: no format version, expected {FORMAT_VERSION}")
@@ -111,7 +111,9 @@ def read_manifest(data: bytes, path: Path) -> tuple[Manifest, dict[str, str]]:
         _check_values(manifest, hashes)
         return manifest, hashes
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise BundleError(f"{path}: not a valid manifest: {error}") from error
+        raise BundleError(
+            f"{path}: not a valid manifest: {error}; get the bundle again, or make it anew with `camtrace enroll`"
+        ) from error
 
 
 def manifest_json(manifest: Manifest, hashes: Mapping[str, str]) -> bytes:

@@ -46,7 +46,10 @@ def select_patches(
     order = np.argsort(-scores, axis=None, kind="stable")[:count]
     order = order[np.isfinite(scores.ravel()[order])]
     if not len(order):
-        raise PhotoError(f"{photo.source}: all {scores.size} patches are saturated", status="no_usable_patches")
+        raise PhotoError(
+            f"{photo.source}: all {scores.size} patches are saturated; a photo that is not all burnt out or black is needed",
+            status="no_usable_patches",
+        )
     positions = np.stack(np.unravel_index(order, scores.shape), axis=1) * size + np.array(origin)
     return Patches(_cut(photo.pixels, positions, size), positions)
 

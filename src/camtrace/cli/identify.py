@@ -213,7 +213,7 @@ def _open_devices(folder: Path) -> Database:
 
     database = open_database(folder)
     if not database.devices:
-        raise DeviceError(f"{folder}: no device is enrolled here")
+        raise DeviceError(f"{folder}: no device is enrolled here; enroll one with `camtrace device enroll`")
     return database
 
 

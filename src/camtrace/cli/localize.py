@@ -92,7 +92,7 @@ def check_targets(targets: Iterable[Path], photo: str, *, force: bool) -> None:
         if target.exists() and not force:
             raise CamtraceError(f"{target}: exists; --force writes over it")
         if not where.parent.is_dir():
-            raise CamtraceError(f"{target}: there is no folder {where.parent} to write to")
+            raise CamtraceError(f"{target}: there is no folder {where.parent} to write to; make it first")
         seen.add(where)
 
 

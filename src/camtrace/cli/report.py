@@ -84,7 +84,7 @@ def report(
 def _check_before_work(out: Path, photos: list[str], *, force: bool) -> None:
     """Refuse what cannot end well."""
     if not photos:
-        raise typer.BadParameter("no photo was given")
+        raise typer.BadParameter("no photo was given, expected at least one")
     if photos.count("-") > 1:
         raise typer.BadParameter("- stands for standard input, which can be read only once")
     for photo in photos:

@@ -129,7 +129,7 @@ def match(
         The database itself cannot be used, or holds no device.
     """
     if not database.devices:
-        raise DeviceError(f"{database.folder}: no device is enrolled here")
+        raise DeviceError(f"{database.folder}: no device is enrolled here; enroll one with `camtrace device enroll`")
     search = search or Search()
     photo = None
     try:

@@ -81,7 +81,7 @@ def _check_name(name: str) -> None:
     except ValueError as error:
         raise DeviceError(str(error)) from error
     if as_text(name) != name:
-        raise DeviceError(f"the device's name {name!a} is no text")
+        raise DeviceError(f"the device's name {name!a} is no text; give it a name in Unicode")
 
 
 @dataclass
@@ -113,7 +113,7 @@ def _gather(database: Database, name: str, sources: Iterable[Source], on_photo: 
 def _gather_one(gathered: _Gathered, photo: Photo, *, owner: str | None, name: str) -> None:
     size = photo.size
     if owner not in (None, name):
-        raise PhotoError(f"{photo.source}: this photo already taught {owner!r}; one photo has one device")
+        raise PhotoError(f"{photo.source}: this photo already taught {owner!r}; one photo has one device; leave it out of one")
     if owner == name or photo.sha256 in gathered.hashes.get(size, ()):
         gathered.repeated.append(photo.source)
         return

@@ -101,7 +101,7 @@ class Database:
         """The device of this name, DeviceError where there is none."""
         if name not in self.devices:
             known = ", ".join(map(repr, sorted(self.devices))) or "no device"
-            raise DeviceError(f"{self.folder}: no device {name!r} here; it holds {known}")
+            raise DeviceError(f"{self.folder}: no device {name!r} here; it holds {known}; `camtrace device list` shows them all")
         return self.devices[name]
 
     def owner(self, sha256: str) -> str | None:
@@ -128,7 +128,10 @@ class Database:
         plane = tensors.get(f"{what}.{_label(size)}")
         if plane is None or plane.dtype != np.float16 or plane.shape != size[::-1] or not np.isfinite(plane).all():
             found = "nothing" if plane is None else f"{plane.shape} {plane.dtype}"
-            raise DeviceError(f"{self.folder}: {what} of {visible(name)!r}: {found}, expected {size[::-1]} finite numbers in float16")
+            raise DeviceError(
+                f"{self.folder}: {what} of {visible(name)!r}: {found}, expected {size[::-1]} finite numbers in float16; "
+                "restore the folder from a copy, or enroll its devices anew"
+            )
         return plane.astype(np.float32)
 
     def sketches(self, device: Device) -> dict[str, NDArray[np.uint8]]:
@@ -138,7 +141,8 @@ class Database:
         wanted = {_label(one.size) for one in device.prints}
         if set(found) != wanted or any(one.shape != (BYTES,) or one.dtype != np.uint8 for one in found.values()):
             raise DeviceError(
-                f"{self.folder}: sketches of {visible(device.name)!r} that are not ({BYTES},) bytes for each of its sizes"
+                f"{self.folder}: sketches of {visible(device.name)!r} that are not ({BYTES},) bytes for each of its sizes; "
+                "restore the folder from a copy, or enroll its devices anew"
             )
         return found
 
@@ -178,10 +182,10 @@ def _parse(folder: Path, data: bytes) -> Database:
     try:
         document = parse_json(data)
     except ValueError as error:
-        raise DeviceError(f"{path}: not JSON: {error}") from error
+        raise DeviceError(f"{path}: not JSON: {error}; restore the folder from a copy, or enroll its devices anew") from error
     found = document.get("format") if isinstance(document, dict) and document.get("what") == "devices" else None
     if not isinstance(found, int):
-        raise DeviceError(f"{path}: not the manifest of a database of devices")
+        raise DeviceError(f"{path}: not the manifest of a database of devices; give the folder that `camtrace device enroll` wrote")
     if found > FORMAT_VERSION:
         raise DeviceError(f"{path}: database format {found}, this camtrace reads up to {FORMAT_VERSION}; upgrade camtrace")
     try:
@@ -189,7 +193,9 @@ def _parse(folder: Path, data: bytes) -> Database:
         if len({device.name for device in devices}) != len(devices):
             raise ValueError("two devices of one name")
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise DeviceError(f"{path}: not a valid manifest: {error}") from error
+        raise DeviceError(
+            f"{path}: not a valid manifest: {error}; restore the folder from a copy, or enroll its devices anew"
+        ) from error
     return Database(folder, {device.name: device for device in devices}, hashlib.sha256(data).hexdigest())
 
 
@@ -223,14 +229,22 @@ def _read_tensors(folder: Path, name: str, sha256: str, *, most: int) -> dict[st
     try:
         data = read_inside(folder, name, most=most)
     except OSError as error:
-        raise DeviceError(f"{path}: a file of the database cannot be read: {error.strerror or error}") from error
+        raise DeviceError(
+            f"{path}: a file of the database cannot be read: {error.strerror or error}; "
+            "restore the folder from a copy, or enroll its devices anew"
+        ) from error
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
-        raise DeviceError(f"{path}: changed since it was written: SHA-256 {found[:12]}..., expected {sha256[:12]}...")
+        raise DeviceError(
+            f"{path}: changed since it was written: SHA-256 {found[:12]}..., expected {sha256[:12]}...; "
+            "restore the folder from a copy, or enroll its devices anew"
+        )
     try:
         return load(data)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:  # the others: kinds of numbers that numpy has not
-        raise DeviceError(f"{path}: not a safetensors file: {error}") from error
+        raise DeviceError(
+            f"{path}: not a safetensors file: {error}; restore the folder from a copy, or enroll its devices anew"
+        ) from error
 
 
 def store(database: Database, device: Device, sums: Mapping[Size, Sums]) -> Database:
@@ -308,7 +322,9 @@ def _commit(database: Database, change: Callable[[Database], dict[str, Device]],
             for name in _files_of(now.devices) - _files_of(devices):  # others in the folder may belong to somebody
                 (folder / FOLDER / name).unlink(missing_ok=True)
     except OSError as error:
-        raise DeviceError(f"{folder}: the database cannot be written: {error.strerror or error}") from error
+        raise DeviceError(
+            f"{folder}: the database cannot be written: {error.strerror or error}; check the free space and your right to write there"
+        ) from error
     return Database(folder, devices, hashlib.sha256(data).hexdigest())
 
 

@@ -79,12 +79,12 @@ def read_capped(path: Path) -> bytes:
     """A file of at most MAX_BYTES."""
     try:
         if path.exists() and not path.is_file():
-            raise CamtraceError(f"{path}: not a file")
+            raise CamtraceError(f"{path}: not a file; give the .caffemodel itself")
         if (size := path.stat().st_size) > MAX_BYTES:
             raise CamtraceError(f"{path}: {size} bytes, expected at most {MAX_BYTES}: too large for this net")
         return path.read_bytes()
     except OSError as error:
-        raise CamtraceError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise CamtraceError(f"{path}: cannot be read: {error.strerror or error}; check the path and your right to read it") from error
 
 
 def _read(path: Path, parse: Callable[[memoryview], T], wanted: str) -> T:

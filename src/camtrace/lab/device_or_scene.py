@@ -109,7 +109,8 @@ def _spare(records: Sequence[Record], train: Sequence[int], rng: np.random.Gener
             spared.update(parts[part])
     if not spared:
         raise CamtraceError(
-            f"no photos to validate on: the {len(train)} training photos of {len(photos)} cameras hang together by device or scene"
+            f"no photos to validate on: the {len(train)} training photos of {len(photos)} cameras hang together by device or scene; "
+            "take more photos, or another protocol"
         )
     return spared
 

@@ -84,7 +84,10 @@ def read_shots(data: Path) -> list[Shot]:
         with (data / "prnu.csv").open(newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
     except OSError as error:
-        raise CamtraceError(f"{data}: no flat fields here (prnu.csv: {error.strerror or error})") from error
+        raise CamtraceError(
+            f"{data}: no flat fields here (prnu.csv: {error.strerror or error}); "
+            "expected that list with the columns file, device, camera, kind"
+        ) from error
     return [Shot(row["file"], row["device"], row["kind"], read_photo(data / row["file"]).pixels) for row in rows]
 
 

@@ -65,7 +65,9 @@ def fit_fisher(
     """
     missing = np.flatnonzero(np.bincount(cameras, minlength=n_cameras) == 0)
     if len(missing):
-        raise CamtraceError(f"camera {missing[0]} of {n_cameras} has no patch to learn from")
+        raise CamtraceError(
+            f"camera {missing[0]} of {n_cameras} has no patch to learn from; give it more photos, or leave the camera out"
+        )
     units = np.arange(len(cameras)) if photos is None else np.unique(photos, return_inverse=True)[1]
     mean = features.mean(axis=0, dtype=np.float64)
     deviation = features.std(axis=0, dtype=np.float64) + _RIDGE

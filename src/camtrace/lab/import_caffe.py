@@ -101,7 +101,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
         raise CamtraceError(f"{path}: not text in UTF-8: {error.reason}; expected one camera a line") from error
     given = [line.strip() for line in lines if line.strip()]
     if strange := [line for line in given if not line.isprintable() or not canonical(camera_of(line))]:
-        raise CamtraceError(f"{path}: {strange[0]!r} is not the name of a camera")
+        raise CamtraceError(f"{path}: {strange[0]!r} is not the name of a camera; put one name of a make and model on each line")
     names = tuple(map(camera_of, given))
     seen: dict[str, str] = {}
     for name in names:
@@ -175,7 +175,7 @@ def _fit(array: Array, shape: tuple[int, ...], what: str) -> Array:
     if spare < 0 or array.shape != (1,) * spare + shape:
         raise CamtraceError(f"{what}: found shape {array.shape}, expected {shape}")
     if not np.isfinite(array).all():
-        raise CamtraceError(f"{what}: holds values that are not finite numbers")
+        raise CamtraceError(f"{what}: holds values that are not finite numbers; get the file again")
     return array.reshape(shape)
 
 

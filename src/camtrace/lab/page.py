@@ -159,5 +159,7 @@ def _data_uri(figure: Path) -> str:
     try:
         content = figure.read_bytes()
     except OSError as error:
-        raise CamtraceError(f"{figure}: cannot be read as a figure: {error.strerror or error}") from error
+        raise CamtraceError(
+            f"{figure}: cannot be read as a figure: {error.strerror or error}; draw it again with `camtrace lab reproduce`"
+        ) from error
     return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"

@@ -200,7 +200,10 @@ def _draw_splits(records: Sequence[Record], rule: _Rule, *, count: int, seed: in
         drawn = (_draw_sides(records, rule, splits, rng) for _ in range(TRIES))
         sides = next((sides for sides in drawn if _is_complete(records, rule, sides)), None)
         if sides is None:
-            raise CamtraceError(f"protocol {rule.protocol}: no split has photos on all sides; {_missing(records, rule)}")
+            raise CamtraceError(
+                f"protocol {rule.protocol}: no split has photos on all sides; {_missing(records, rule)}; "
+                "take more photos, or another --protocol"
+            )
         split = Split(**{side: tuple(sides[side]) for side in _ORDER}, protocol=rule.protocol, seed=seed, number=number)
         check_split(records, split)
         splits.append(split)
@@ -264,6 +267,7 @@ def _cameras_out(cameras: Mapping[str, Counter[str]], rule: _Rule, turns: Counte
     if len(enough) < rule.left_out or len(cameras) < rule.left_out + 2:
         raise CamtraceError(
             f"protocol {rule.protocol}: wanted {rule.wanted}; found {len(cameras)} cameras, {len(enough)} of them with so many photos"
+            "; take more photos, or another --protocol"
         )
     return _in_turn(enough, turns, rng)[: rule.left_out]
 
@@ -331,7 +335,9 @@ def _from_outside(found: object, label: str) -> Callable[..., list[Split]]:
             try:
                 check_split(records, split)
             except CamtraceError as error:
-                raise plugins.PluginError(f"{label}: a split breaks its promise {split.protocol!r}: {error}") from error
+                raise plugins.PluginError(
+                    f"{label}: a split breaks its promise {split.protocol!r}: {error}; update or uninstall this package"
+                ) from error
         return splits
 
     return checked

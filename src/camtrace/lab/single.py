@@ -39,7 +39,7 @@ def make_fabric(precision: Precision, *, accelerator: str = "auto", devices: int
 def run_method(trial: Trial, *, name: str) -> dict[str, Any] | None:
     """Train, ask about the test photos, write the bundle; returns the figures, None in all processes but the first."""
     if trial.method.size == WHOLE:
-        raise CamtraceError(f"{trial.method.name}: a bundle asks patches, not whole photos")
+        raise CamtraceError(f"{trial.method.name}: a bundle asks patches, not whole photos; choose another --method")
     if trial.fabric is None or trial.fabric.is_global_zero:
         trial.material.store(trial.method)  # the others wait for the cache, and read it
     if trial.fabric is not None:

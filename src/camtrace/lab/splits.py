@@ -108,7 +108,10 @@ def check_disjoint(
         both = ({_shown(records[i], what, groups[i] if what == "device" else "") for i in side} for side in (train, test))
         shared = set.intersection(*both)
         if shared:
-            raise CamtraceError(f"{sides[0]} and {sides[1]} share the {what} {min(shared)} and {len(shared) - 1} more")
+            raise CamtraceError(
+                f"{sides[0]} and {sides[1]} share the {what} {min(shared)} and {len(shared) - 1} more; "
+                "draw the splits anew with `camtrace lab split`"
+            )
 
 
 def _shown(record: Record, what: Shared, group: str) -> str:
@@ -123,7 +126,10 @@ def check_split(records: Sequence[Record], split: Split) -> None:
     check_disjoint(records, split.test, split.left_out, promise=("photo", "camera"), sides=("test", "left_out"))
     for side in get_args(Side):
         if side != "train" and side not in promises and getattr(split, side):
-            raise CamtraceError(f"protocol {split.protocol} has no side {side}, found {len(getattr(split, side))} photos there")
+            raise CamtraceError(
+                f"protocol {split.protocol} has no side {side}, found {len(getattr(split, side))} photos there; "
+                "draw the splits anew with `camtrace lab split`"
+            )
 
 
 def save_splits(path: Path, records: Sequence[Record], splits: Sequence[Split], root: Path) -> None:
@@ -136,7 +142,10 @@ def save_splits(path: Path, records: Sequence[Record], splits: Sequence[Split], 
     """
     kinds = sorted({f"{split.label} with seed {split.seed}" for split in splits})
     if len(kinds) != 1:
-        raise CamtraceError(f"{path}: a manifest holds the splits of one protocol and seed, found {' and '.join(kinds) or 'none'}")
+        raise CamtraceError(
+            f"{path}: a manifest holds the splits of one protocol and seed, found {' and '.join(kinds) or 'none'}; "
+            "draw them anew with `camtrace lab split`"
+        )
     for split in splits:
         check_split(records, split)
     names = _names(records, root)
@@ -169,7 +178,7 @@ def load_splits(path: Path, records: Sequence[Record], root: Path) -> list[Split
     if manifest["sha256"] != _sha256(records, names):
         raise CamtraceError(
             f"{path}: the splits are of another data set than {root}: {manifest['photos']} photos there and {len(records)} here, "
-            "or other names, cameras, devices or scenes"
+            "or other names, cameras, devices or scenes; give that one, or draw them anew with `camtrace lab split`"
         )
     numbers = {name: index for index, name in enumerate(names)}
     splits = []
@@ -181,7 +190,9 @@ def load_splits(path: Path, records: Sequence[Record], root: Path) -> list[Split
         except CamtraceError as error:
             raise CamtraceError(f"{path}: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
-            raise CamtraceError(f"{path}: damaged manifest of splits: {type(error).__name__} {error}") from error
+            raise CamtraceError(
+                f"{path}: damaged manifest of splits: {type(error).__name__} {error}; draw them anew with `camtrace lab split`"
+            ) from error
         splits.append(split)
     return splits
 
@@ -190,9 +201,9 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise CamtraceError(f"{path}: the splits cannot be read: {error.strerror}") from error
+        raise CamtraceError(f"{path}: the splits cannot be read: {error.strerror}; check the path and your right to read it") from error
     except ValueError as error:
-        raise CamtraceError(f"{path}: no manifest of splits: {error}") from error
+        raise CamtraceError(f"{path}: no manifest of splits: {error}; write one with `camtrace lab split`") from error
     if not isinstance(manifest, dict) or any(not isinstance(manifest.get(key), kind) for key, kind in _KEYS.items()):
         raise CamtraceError(f"{path}: no manifest of splits; expected an object with {', '.join(_KEYS)}")
     if manifest["format"] != FORMAT:
@@ -208,10 +219,10 @@ def _names(records: Sequence[Record], root: Path) -> list[str]:
     try:
         names = [record.path.absolute().relative_to(base).as_posix() for record in records]
     except ValueError as error:
-        raise CamtraceError(f"{root}: a photo lies elsewhere: {error}") from error
+        raise CamtraceError(f"{root}: a photo lies elsewhere: {error}; give the folder that holds all photos") from error
     name, times = max(Counter(names).items(), key=lambda item: item[1], default=("", 0))
     if times > 1:
-        raise CamtraceError(f"{root}: the photo {name} is listed {times} times")
+        raise CamtraceError(f"{root}: the photo {name} is listed {times} times; list it once")
     return names
 
 

@@ -275,7 +275,7 @@ def _open(device_db: Database | str | os.PathLike[str] | None) -> Database | Non
         return None
     database = device_db if isinstance(device_db, Database) else open_database(device_db)
     if not database.devices:
-        raise DeviceError(f"{database.folder}: no device is enrolled here")
+        raise DeviceError(f"{database.folder}: no device is enrolled here; enroll one with `camtrace device enroll`")
     return database
 
 

@@ -105,7 +105,9 @@ def verify(
     try:
         return _verify(page, document, places, on_photo)
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-        raise CamtraceError(f"{report}: its data are not those of a report: {type(error).__name__} {error}") from error
+        raise CamtraceError(
+            f"{report}: its data are not those of a report: {type(error).__name__} {error}; get the report again from who made it"
+        ) from error
 
 
 class _Finder(HTMLParser):

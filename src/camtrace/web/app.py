@@ -286,4 +286,6 @@ def listen(settings: Settings) -> socket.socket:
     try:
         return socket.create_server((host, settings.port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=1024)
     except OSError as error:
-        raise CamtraceError(f"cannot listen at {settings.host}, port {settings.port}: {error.strerror or error}") from error
+        raise CamtraceError(
+            f"cannot listen at {settings.host}, port {settings.port}: {error.strerror or error}; choose another --port or --host"
+        ) from error

@@ -82,7 +82,9 @@ def export_web(out: str | os.PathLike[str], *, bundle: BundleLike = None, force:
     try:
         write_folder(folder, found, check=lambda: _check_target(folder, force=force))
     except OSError as error:
-        raise CamtraceError(f"{folder}: the page cannot be written: {error.strerror or error}") from error
+        raise CamtraceError(
+            f"{folder}: the page cannot be written: {error.strerror or error}; check the free space and your right to write there"
+        ) from error
     return WebExport(folder, tuple(sorted(found)), sum(map(len, found.values())))
 
 
@@ -90,7 +92,8 @@ def collect(bundle: Bundle) -> Files:
     """All files of the static page."""
     if bundle.manifest.rule not in RULES.builtin:
         raise CamtraceError(
-            f"{bundle.id.name} {bundle.id.version}: its patch rule {bundle.manifest.rule!r} is not known to the static page"
+            f"{bundle.id.name} {bundle.id.version}: its patch rule {bundle.manifest.rule!r} is not known to the static page; "
+            "choose a bundle whose rule is built in, with --bundle"
         )
     if not is_vendored(PAGE / "vendor"):
         raise CamtraceError(
@@ -122,7 +125,7 @@ def _page() -> Files:
     paths = [path for path in PAGE.rglob("*") if path.is_file()]
     found = {path.relative_to(PAGE).as_posix(): path for path in paths if path.name != STAMP and not _is_hidden(path)}
     if _INDEX not in found:
-        raise CamtraceError(f"{PAGE / _INDEX}: the page is not there; camtrace was not installed completely")
+        raise CamtraceError(f"{PAGE / _INDEX}: the page is not there; camtrace was not installed completely; install it anew")
     return {name: path.read_bytes() for name, path in sorted(found.items())} | {_INDEX: _fenced(found[_INDEX]).encode()}
 
 

@@ -99,7 +99,7 @@ def check(settings: Settings) -> None:
             "make one with: python -c 'import secrets; print(secrets.token_urlsafe())'"
         )
     if not 0 <= settings.port <= 65535:
-        raise SettingsError(f"port {settings.port} is not one of 0 to 65535")
+        raise SettingsError(f"port {settings.port} is not one of 0 to 65535; give --port another number")
     times = (limits.judging, limits.head, limits.grace, limits.writing, limits.start)
     counts = (
         settings.workers,
@@ -113,11 +113,14 @@ def check(settings: Settings) -> None:
         limits.memory,
     )
     if min(*counts, *times) <= 0 or not all(map(math.isfinite, times)):
-        raise SettingsError("every limit must be above 0")
+        raise SettingsError("every limit must be above 0; see `camtrace serve --help`")
     if limits.queue < limits.files:
         raise SettingsError(f"a queue of {limits.queue} photos cannot hold the {limits.files} of one request: raise --queue")
     if limits.held < limits.upload:
-        raise SettingsError(f"the memory for uploads, {limits.held:,} bytes, cannot hold one request of {limits.upload:,} bytes")
+        raise SettingsError(
+            f"the memory for uploads, {limits.held:,} bytes, cannot hold one request of {limits.upload:,} bytes; "
+            "see the options for limits in `camtrace serve --help`"
+        )
 
 
 def _is_plain(token: str) -> bool:

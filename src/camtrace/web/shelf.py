@@ -68,7 +68,9 @@ class Shelf:
         for folder in folders:
             served = _serve(load_bundle(folder, threads=1), "started with", folder)
             if served.name in self._bundles:
-                raise SettingsError(f"{folder}: a second bundle called {served.name!r}; requests could not tell them apart")
+                raise SettingsError(
+                    f"{folder}: a second bundle called {served.name!r}; requests could not tell them apart; serve one of the two only"
+                )
             self._bundles[served.name] = served
         self._default = next(iter(self._bundles.values()))
         for served in _find_kept(keep):
@@ -113,7 +115,7 @@ class Shelf:
         if name.lower() in {one.lower() for one in (*self._bundles, *self._coming)}:  # some disks do not tell a from A
             raise NameTakenError(f"there is a bundle called {name}; choose another name")
         if self._keep is not None and sum(served.origin == "kept" for served in self) + len(self._coming) >= KEPT_BUNDLES:
-            raise NameTakenError(f"{KEPT_BUNDLES} enrolled bundles are kept, the most there may be")
+            raise NameTakenError(f"{KEPT_BUNDLES} enrolled bundles are kept, the most there may be; delete one of them first")
 
     def write(self, files: Files) -> Served:
         """A bundle just taught, written to the folder where such are kept, if there is one; not yet on the shelf.

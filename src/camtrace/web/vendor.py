@@ -95,7 +95,9 @@ def vendor(target: Path = TARGET, *, packages: tuple[Package, ...] = PACKAGES, f
         (target / ".gitignore").write_text("*\n", "utf-8")
         (target / STAMP).write_text(json.dumps(_stamp(packages), indent=1) + "\n", "utf-8")  # last: without it nothing counts as there
     except OSError as error:
-        raise VendorError(f"{target}: cannot be written: {error.strerror or error}") from error
+        raise VendorError(
+            f"{target}: cannot be written: {error.strerror or error}; check the free space and your right to write there"
+        ) from error
     return True
 
 
@@ -150,7 +152,7 @@ def _unpack(package: Package, tarball: bytes) -> dict[str, bytes]:
             except KeyError:
                 member = None
             if member is None:
-                raise VendorError(f"{package.name}: the package has no {path}")
+                raise VendorError(f"{package.name}: the package has no {path}; see the pinned version in package-lock.json")
             found[name] = _as_module(member.read(), package) if name.endswith(".js") else member.read()
     return found
 

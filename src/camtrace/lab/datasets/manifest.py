@@ -33,7 +33,10 @@ def read(root: Path) -> list[Record]:
     records = [_record(manifest.parent, row) for row in rows]
     absent = [record.path for record in records if not record.path.is_file()]
     if absent:
-        raise CamtraceError(f"{manifest}: {len(absent)} photos are not there, the first is {absent[0]}")
+        raise CamtraceError(
+            f"{manifest}: {len(absent)} photos are not there, the first is {absent[0]}; "
+            "paths are relative to the manifest, correct them or fetch the photos"
+        )
     return records
 
 

@@ -121,10 +121,13 @@ def read_table(path: Path, wanted: Sequence[str]) -> list[dict[str, str]]:
             reader.fieldnames = columns = [name.strip() for name in reader.fieldnames or []]
             rows = [{key: (row[key] or "").strip() for key in columns} for row in reader]
     except OSError as error:
-        raise CamtraceError(f"{path}: cannot be read: {error.strerror}") from error
+        raise CamtraceError(f"{path}: cannot be read: {error.strerror}; check the path and your right to read it") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise CamtraceError(f"{path}: is no CSV in UTF-8: {error}") from error
+        raise CamtraceError(f"{path}: is no CSV in UTF-8: {error}; save it anew as UTF-8, with commas between") from error
     missing = [column for column in wanted if column not in columns]
     if missing:
-        raise CamtraceError(f"{path}: no column {', '.join(missing)}; found {', '.join(columns) or 'nothing'}")
+        raise CamtraceError(
+            f"{path}: no column {', '.join(missing)}; found {', '.join(columns) or 'nothing'}; "
+            "give the first line of the file these names"
+        )
     return rows

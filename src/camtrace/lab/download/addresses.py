@@ -53,9 +53,9 @@ def place_of(address: str, *, index: str) -> Place:
     try:
         found, base = urlsplit(address), urlsplit(index)
     except ValueError as error:
-        raise CamtraceError(f"not an address: {error}") from error
+        raise CamtraceError(f"not an address: {error}; fetch this file by hand") from error
     if found.scheme not in ("http", "https") or not found.netloc:
-        raise CamtraceError("not an address that begins with http:// or https://")
+        raise CamtraceError("not an address that begins with http:// or https://; fetch this file by hand")
     path, folder = unquote(found.path), unquote(base.path).rpartition("/")[0] + "/"
     if found.netloc == base.netloc:
         path = path.removeprefix(folder)
@@ -72,14 +72,16 @@ def beneath(name: str) -> PurePosixPath:
     """
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or ".." in parts:
-        raise CamtraceError(f"the path {name!r} would leave the folder")
+        raise CamtraceError(f"the path {name!r} would leave the folder; fetch this file by hand")
     for part in parts:
         if _BAD_CHARACTERS.search(part) or _BAD_NAMES.fullmatch(part) or part.endswith((".", " ")):
-            raise CamtraceError(f"the path {name!r} holds {part!r}, which cannot be a file name on every system")
+            raise CamtraceError(
+                f"the path {name!r} holds {part!r}, which cannot be a file name on every system; fetch this file by hand"
+            )
     if not parts or name.endswith("/"):
-        raise CamtraceError(f"the path {name!r} names no file")
+        raise CamtraceError(f"the path {name!r} names no file; fetch this file by hand")
     if parts[-1].lower().endswith(OWN_ENDINGS):
-        raise CamtraceError(f"the path {name!r} ends as the files of an unfinished download do")
+        raise CamtraceError(f"the path {name!r} ends as the files of an unfinished download do; fetch this file by hand")
     return PurePosixPath(*parts)
 
 

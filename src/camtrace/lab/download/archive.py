@@ -36,9 +36,9 @@ def unpack(zipped: Path, folder: Path) -> tuple[Path, ...]:
             for info, target in new:
                 _write(archive, info, target)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise CamtraceError(f"{zipped}: damaged, or not a zip that can be read: {error}") from error
+        raise CamtraceError(f"{zipped}: damaged, or not a zip that can be read: {error}; delete it and fetch it again") from error
     except OSError as error:
-        raise CamtraceError(f"{zipped}: cannot be unpacked: {error}") from error
+        raise CamtraceError(f"{zipped}: cannot be unpacked: {error}; check the free space and your right to write there") from error
     return tuple(target for _, target in entries)
 
 
@@ -50,7 +50,7 @@ def _checked(archive: zipfile.ZipFile, zipped: Path, folder: Path) -> list[tuple
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise CamtraceError(f"{zipped}: {info.filename!r} is a link or a device; expected files and folders")
         if info.flag_bits & _ENCRYPTED:
-            raise CamtraceError(f"{zipped}: {info.filename!r} is encrypted")
+            raise CamtraceError(f"{zipped}: {info.filename!r} is encrypted; unpack it yourself with the password, beside the zip")
         try:
             path = beneath(info.orig_filename.removesuffix("/"))
         except CamtraceError as error:
@@ -58,7 +58,7 @@ def _checked(archive: zipfile.ZipFile, zipped: Path, folder: Path) -> list[tuple
         if info.is_dir():
             continue
         if str(path).casefold() in entries:
-            raise CamtraceError(f"{zipped}: {info.filename!r} is there twice")
+            raise CamtraceError(f"{zipped}: {info.filename!r} is there twice; unpack it yourself, beside the zip")
         entries[str(path).casefold()] = (info, folder / path)
     return list(entries.values())
 

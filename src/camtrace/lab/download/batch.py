@@ -104,7 +104,7 @@ def download(
     lines = _read_index(session, index, instead)
     wanted = [line for line in lines if only is None or only(line)]
     if not wanted:
-        raise CamtraceError(f"{index}: none of its {len(lines)} files is one that is asked for")
+        raise CamtraceError(f"{index}: none of its {len(lines)} files is one that is asked for; see `camtrace lab fetch --help`")
     run = _Run(session, folder, read_sums(sha256sums), on_bytes, read_ledger(folder))
     places = _places(wanted, index, run.failures)
     if run.sums and not any(str(place.path) in run.sums for place in places):
@@ -166,7 +166,10 @@ def _ask_room(run: _Run, places: Sequence[Place], agree: Callable[[int, int], bo
     needed = int(missing * share * len(places) / max(1, len(asked)))
     free = shutil.disk_usage(run.folder).free
     if needed > free and not agree(needed, free):
-        raise CamtraceError(f"{run.folder}: about {needed} bytes are needed and {free} are free; nothing was fetched")
+        raise CamtraceError(
+            f"{run.folder}: about {needed} bytes are needed and {free} are free; nothing was fetched; "
+            "make room, or choose another folder with --out"
+        )
 
 
 def _missing(run: _Run, place: Place) -> int:

@@ -12,7 +12,7 @@ export function selectPatches(photo, { rule, count, size, origin }) {
   const cells = gather(photo, size, origin);
   const scores = cells.map((cell) => RULES[rule](cell, size * size));
   const usable = cells.map((_, index) => index).filter((index) => Number.isFinite(scores[index]));
-  if (!usable.length) throw new PhotoError(`${photo.source}: all ${cells.length} patches are saturated`, "no_usable_patches");
+  if (!usable.length) throw new PhotoError(`${photo.source}: all ${cells.length} patches are saturated; a photo that is not all burnt out or black is needed`, "no_usable_patches");
   const best = usable.sort((one, other) => scores[other] - scores[one]).slice(0, count);
   const positions = best.map((index) => ({ row: cells[index].row, column: cells[index].column }));
   return { positions, pixels: cut(photo, positions, size) };
