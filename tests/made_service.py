@@ -10,6 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
+pytest.importorskip("httpx", reason="the client of these tests is not there: pip install httpx")
+pytest.importorskip("fastapi", reason="the service is not there: pip install 'camtrace[web]'")
+
 import httpx
 from fastapi import FastAPI
 

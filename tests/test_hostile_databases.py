@@ -124,3 +124,27 @@ def test_claims_of_an_old_database_are_shown_safely(db: Path) -> None:
     document["devices"][0]["claims"] = ["Canon \x1b[2J"]
     (db / MANIFEST).write_text(json.dumps(document))
     assert open_database(db).devices["first"].claims == ("Canon \\x1b[2J",)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda devices: devices.append(devices[0]), "two devices of one name"),
+        (lambda devices: devices[0]["prints"].append(devices[0]["prints"][0]), "two fingerprints of one size"),
+    ],
+)
+def test_what_is_listed_twice_is_refused(db: Path, change: Callable[[Any], Any], reason: str) -> None:
+    document = json.loads((db / MANIFEST).read_text())
+    change(document["devices"])
+    (db / MANIFEST).write_text(json.dumps(document))
+    with pytest.raises(DeviceError, match=f"not a valid manifest: {reason}; restore the folder from a copy"):
+        open_database(db)
+
+
+def test_a_file_that_is_no_safetensors_is_refused(db: Path) -> None:
+    document = json.loads((db / MANIFEST).read_text())
+    (db / "devices" / document["devices"][0]["file"]).write_bytes(b"none")
+    document["devices"][0]["sha256"] = hashlib.sha256(b"none").hexdigest()
+    (db / MANIFEST).write_text(json.dumps(document))
+    with pytest.raises(DeviceError, match=r"not a safetensors file: .*; restore the folder"):
+        open_database(db).tensors("first")

@@ -71,7 +71,7 @@ def test_comparisons_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_the_calibration_that_ships_follows_from_the_comparisons() -> None:
-    shipped = json.loads(resources.files("camtrace").joinpath(CALIBRATION).read_text("utf-8"))
+    shipped = json.loads(resources.files("camtrace.devices").joinpath(CALIBRATION).read_text("utf-8"))
     again = json.loads(json.dumps(calibrate(read_rows(COMPARISONS))))
     for name, case in shipped["cases"].items():
         assert again["cases"][name] == pytest.approx(case, abs=0.02)

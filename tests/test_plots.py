@@ -10,16 +10,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from camtrace.lab.plots import COLOURS, Point, draw_bars, draw_blocks, draw_confusion, draw_curves, draw_lines
-from test_house import modules_after
+mpl = pytest.importorskip("matplotlib", reason="plots are drawn by matplotlib: pip install 'camtrace[lab]'")
+pytestmark = pytest.mark.lab
 
-pytestmark = pytest.mark.lab  # matplotlib comes with camtrace[lab]
+from camtrace.lab.plots import COLOURS, Point, draw_bars, draw_blocks, draw_confusion, draw_curves, draw_lines  # noqa: E402
+from test_house import modules_after  # noqa: E402
 
 SVG = "{http://www.w3.org/2000/svg}"
 NAMES = [f"Sony DSC-H{number}" for number in range(46)]

@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet
 import pytest
 
 import camtrace
@@ -49,6 +48,8 @@ VERDICTS = [replace(BAD if number % 3 == 1 else GOOD, source=source, reason=f"{s
 
 def run(out: Path, form: str, *, verdicts: list[Verdict] = VERDICTS, stop: int | None = None, **how: Any) -> Journal:
     """What the command does with a file: catch up with the photos, judge the others, finish. `stop` breaks off after so many."""
+    if form == "parquet":
+        pytest.importorskip("pyarrow", reason="Parquet is written by pyarrow: pip install 'camtrace[parquet]'")
     with open_journal(out, replace(FACTS, form=form), **how) as journal:
         feed = iter([verdict.source for verdict in verdicts])
         journal.catch_up(feed)
@@ -96,7 +97,8 @@ def test_forms_say_the_same_as_standard_output(tmp_path: Path) -> None:
     as_text = [source.encode("utf-8", "backslashreplace").decode() for source in SOURCES]
     assert [row["source"] for row in rows] == as_text
     assert rows[0]["probability"] == "0.30000000000000004"
-    table = pyarrow.parquet.read_table(tmp_path / "parquet")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet is written by pyarrow: pip install 'camtrace[parquet]'")
+    table = parquet.read_table(tmp_path / "parquet")
     documents = [verdict.to_dict() for verdict in VERDICTS]
     for document, source in zip(documents, as_text, strict=True):
         document |= {"source": source, "reason": f"{source}: so"}

@@ -10,9 +10,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+pytest.importorskip("schemathesis", reason="what asks the service by its own description is not there: pip install schemathesis")
+pytest.importorskip("fastapi", reason="the service is not there: pip install 'camtrace[web]'")
+
 import hypothesis
 import jsonschema
-import pytest
 import schemathesis
 import typer
 from PIL import Image

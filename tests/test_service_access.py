@@ -5,6 +5,9 @@ from __future__ import annotations
 from unittest import mock
 
 import pytest
+
+pytest.importorskip("fastapi", reason="the service is not there: pip install 'camtrace[web]'")
+
 from fastapi import FastAPI
 
 from camtrace.web.app import create_app

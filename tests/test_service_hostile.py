@@ -18,8 +18,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import httpx
 import pytest
+
+pytest.importorskip("httpx", reason="the client of these tests is not there: pip install httpx")
+pytest.importorskip("fastapi", reason="the service is not there: pip install 'camtrace[web]'")
+
+import httpx
 
 import camtrace
 from camtrace.simulator import MadeCamera

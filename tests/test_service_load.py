@@ -13,8 +13,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
+
+pytest.importorskip("httpx", reason="the client of these tests is not there: pip install httpx")
+pytest.importorskip("fastapi", reason="the service is not there: pip install 'camtrace[web]'")
+
+import httpx
 
 import camtrace
 from camtrace.simulator import MadeCamera

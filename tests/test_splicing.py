@@ -12,18 +12,19 @@ import pytest
 from scipy.ndimage import label
 from typer.testing import CliRunner
 
-from camtrace.lab.cli import app as lab
-from camtrace.lab.datasets import Record, read_dataset
-from camtrace.lab.experiments import splicing as experiment
-from camtrace.lab.forging import Forgery, Way, draw, forge
-from camtrace.lab.splice_metrics import Row
-from camtrace.lab.splicing import app, count_pasted, read_rows, summarise, write_rows
-from camtrace.lab.splicing_fit import choose_threshold, fit_measured, fit_probability, to_document
-from camtrace.tampering.alarm import judge_photo, parse_measured
-from camtrace.types import CamtraceError
-from lab_helpers import make_dataset
-
+pytest.importorskip("torch", reason="the lab needs PyTorch: pip install 'camtrace[lab]'")
 pytestmark = pytest.mark.lab
+
+from camtrace.lab.cli import app as lab  # noqa: E402
+from camtrace.lab.datasets import Record, read_dataset  # noqa: E402
+from camtrace.lab.experiments import splicing as experiment  # noqa: E402
+from camtrace.lab.forging import Forgery, Way, draw, forge  # noqa: E402
+from camtrace.lab.splice_metrics import Row  # noqa: E402
+from camtrace.lab.splicing import app, count_pasted, read_rows, summarise, write_rows  # noqa: E402
+from camtrace.lab.splicing_fit import choose_threshold, fit_measured, fit_probability, to_document  # noqa: E402
+from camtrace.tampering.alarm import judge_photo, parse_measured  # noqa: E402
+from camtrace.types import CamtraceError  # noqa: E402
+from lab_helpers import make_dataset  # noqa: E402
 
 ROW = Row("b", "1", "Aurora A100", "", "native", False, "ok", 512, score=1.0, with_data=1.0)
 

@@ -22,6 +22,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+pytest.importorskip("fastapi", reason="the service is not there: pip install 'camtrace[web]'")
+
 import camtrace
 from camtrace.simulator import MadeCamera
 from camtrace.web.app import PAGE

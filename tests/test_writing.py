@@ -253,3 +253,19 @@ def test_commands_say_that_the_disk_is_full_and_leave_nothing(tmp_path: Path, ph
     assert run.code == 1
     assert f"{out / name}: cannot be written: " in run.err
     assert list(out.iterdir()) == []
+
+
+def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, rename = tmp_path / "one", Path.rename
+    write_folder(folder, OLD)
+
+    def refuse(self: Path, target: Path) -> Path:
+        if target == folder and self.name != "old":
+            raise PermissionError("somebody looks into it")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(PermissionError, match="somebody looks into it"):
+        write_folder(folder, NEW)
+    assert contents(folder) == OLD
+    assert [path.name for path in tmp_path.iterdir()] == ["one"], "nothing is left beside it"
