@@ -7,7 +7,8 @@ Photos without the traces of a colour sensor (grey, palette, CMYK, animations) a
 
 Files are hostile until shown otherwise: only regular files are read, up to MAX_BYTES, decoded up to MAX_PIXELS, once `screening`
 found nothing in them that costs more than it can be worth. Decoding takes at most about 9 bytes of memory a pixel beside the file
-(progressive JPEG keeps coefficients, Pillow its own copy); time has no limit but these: who needs one kills the process.
+(progressive JPEG keeps coefficients, Pillow its own copy), 3 for a large TIFF in strips or tiles; time has no limit but these: who
+needs one kills the process.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ Source = str | os.PathLike[str] | bytes | BinaryIO
 MAX_PIXELS = 300_000_000
 """Photos larger than this are refused before they are decoded: a header can promise any size.
 
-Formats other than JPEG are bound by Pillow's own limit as well, 179 megapixels."""
+Formats other than JPEG, TIFF and PNG are bound by Pillow's own limit as well, 179 megapixels."""
+
+LARGE_TIFF = 40_000_000
+"""Pixels from which on a TIFF is decoded part by part, where its form allows."""
 
 MAX_BYTES = 600_000_000
 """Files larger than this are refused before they are read: 179 megapixels without compression, and their metadata."""
@@ -259,12 +263,28 @@ def _decode_other(data: bytes, name: str, max_pixels: int) -> tuple[NDArray[np.u
     _check_frames(image, data, name)
     _check_colours(image.mode, name)
     try:
-        stored = _as_stored(image)
-        return _to_array(stored, name), _read_metadata(image)
+        return _pixels_of(image, data, name), _read_metadata(image)
     except (PhotoError, MemoryError):
         raise
+    except Image.DecompressionBombError as error:  # a TIFF that only Pillow can read
+        raise _too_large(name, error) from error
     except Exception as error:  # Pillow's decoders raise many kinds on damaged files
         raise PhotoError(f"{name}: damaged {image.format}: {error}") from error
+
+
+def _pixels_of(image: Image.Image, data: bytes, name: str) -> NDArray[np.uint8]:
+    """(h, w, 3) as stored."""
+    large = image.format == "TIFF" and image.width * image.height >= LARGE_TIFF
+    if not large:
+        return _to_array(_as_stored(image), name)
+    from camtrace.large_tiff import parts_of
+
+    if (parts := parts_of(image, data)) is None:
+        return _to_array(_as_stored(image), name)
+    pixels = np.empty((parts.height, parts.width, 3), np.uint8)
+    for row, part in parts.rows:
+        pixels[row : row + len(part)] = _opaque(part, name)
+    return pixels
 
 
 def _to_array(image: Image.Image, name: str) -> NDArray[np.uint8]:
@@ -272,10 +292,14 @@ def _to_array(image: Image.Image, name: str) -> NDArray[np.uint8]:
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     for row in range(0, image.height, _ROWS):
         part = np.asarray(image.crop((0, row, image.width, min(row + _ROWS, image.height))))
-        if part.shape[2] == 4 and part[..., 3].min() < 255:
-            raise PhotoError(f"{name}: partly transparent image, expected an opaque photo")
-        pixels[row : row + _ROWS] = part[..., :3]
+        pixels[row : row + _ROWS] = _opaque(part, name)
     return pixels
+
+
+def _opaque(part: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
+    if part.shape[2] == 4 and part[..., 3].min() < 255:
+        raise PhotoError(f"{name}: partly transparent image, expected an opaque photo")
+    return part[..., :3]
 
 
 def _check_frames(image: Image.Image, data: bytes, name: str) -> None:
@@ -322,11 +346,19 @@ def _open(data: bytes, name: str) -> Image.Image:
     except UnidentifiedImageError as error:
         raise PhotoError(f"{name}: not a photo (the file starts with {data[:8]!r}), expected {_FORMATS}") from error
     except Image.DecompressionBombError as error:
-        raise PhotoError(f"{name}: too large: {error}") from error
+        from camtrace.large_tiff import open_large
+
+        if (image := open_large(data)) is not None:
+            return image
+        raise _too_large(name, error) from error
     except MemoryError:
         raise
     except Exception as error:  # Pillow's parsers raise many kinds on damaged files
         raise PhotoError(f"{name}: damaged file: {error}") from error
+
+
+def _too_large(name: str, error: Exception) -> PhotoError:
+    return PhotoError(f"{name}: too large: {error}; at most 179 megapixels are read in this form")
 
 
 def _enable_heif(name: str) -> None:

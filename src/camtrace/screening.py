@@ -31,6 +31,9 @@ MAX_EXIF = 1 << 20
 MAX_TAGS = 1 << 26
 """Bytes that all values of a directory may take together: in the EXIF of a JPEG, and in that of a TIFF or elsewhere."""
 
+MOST_PIXELS_A_BYTE = 500
+"""Pixels of a TIFF or PNG that a byte can stand for: deflate packs at most 344 of them that are alike, LZW 457."""
+
 MAX_FRAMES = 1000
 _PIXELS_A_BYTE = 2048  # at least a bit for every block of one component that may be halved both ways; photos have 2 to 10 pixels
 _ARITHMETIC = frozenset({0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})  # slower than Huffman's, by less than this factor
