@@ -39,13 +39,16 @@ export async function digest(data) {
   return hex(...new Uint8Array(await crypto.subtle.digest("SHA-256", data)));
 }
 
+/** What to do about a damaged file. */
+const AGAIN = "get the file again from where it came";
+
 async function readJpeg(data, name, decodeJpeg) {
   const header = jpeg.readHeader(data);
   checkSize(header, name);
   if (header.colours) checkColours(header.colours, name);
   if (data.length * PIXELS_A_BYTE < header.width * header.height) {
     const promise = `${data.length} bytes cannot hold the ${header.width}x${header.height} pixels that its header promises`;
-    throw new PhotoError(`${name}: damaged JPEG, or one made to do harm: ${promise}`);
+    throw new PhotoError(`${name}: damaged JPEG, or one made to do harm: ${promise}; ${AGAIN}`);
   }
   const image = await attempt(() => decodeJpeg(data), `${name}: damaged JPEG`);
   const quantization = Object.keys(header.tables).length ? header.tables : null;
@@ -81,7 +84,7 @@ async function attempt(step, message) {
 }
 
 /** What an error says; a browser without memory for a large photo says it in words of its own. */
-const inMemory = (error) => (error instanceof RangeError ? "too large for the memory of this browser" : error.message ?? String(error));
+const inMemory = (error) => (error instanceof RangeError ? "too large for the memory of this browser" : `${error.message ?? error}; ${AGAIN}`);
 
 function notRead(data, name) {
   const text = String.fromCharCode(...data.subarray(0, 12));
