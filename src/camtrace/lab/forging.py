@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from PIL import Image
 
 from camtrace.degrade import NATIVE, degradation
 from camtrace.lab.datasets import Record
-from camtrace.photo import read_photo
+from camtrace.photo import decode_photo, read_photo
 from camtrace.types import CamtraceError
 
 GRID = 16
@@ -47,7 +49,7 @@ class Way:
 
 
 def draw(records: Sequence[Record], count: int, *, genuine: int, seed: int, relation: str = "different") -> list[Forgery]:
-    """`count` splices, every other one aligned, then `genuine` photos as they are; cameras first, then one of their photos.
+    """`count` splices, every other one aligned, then `genuine` photos as they are, each once while there are any; cameras first.
 
     Raises
     ------
@@ -73,7 +75,15 @@ def draw(records: Sequence[Record], count: int, *, genuine: int, seed: int, rela
         places = rng.integers(0, 1001, 4).tolist()
         donor = one(donors[host.camera], without=host)
         drawn.append(Forgery(host, donor, (places[0], places[1]), (places[2], places[3]), number % 2 == 0))
-    return [*drawn, *(Forgery(one(sorted(albums)), None, (0, 0), (0, 0), False) for _ in range(genuine))]
+    return [*drawn, *(Forgery(record, None, (0, 0), (0, 0), False) for record in _in_turn(albums, genuine, rng))]
+
+
+def _in_turn(albums: dict[str, list[Record]], count: int, rng: np.random.Generator) -> list[Record]:
+    """Photos of one camera after the other, none twice before each was drawn once."""
+    cameras = [sorted(albums)[place] for place in rng.permutation(len(albums))]
+    mixed = [[albums[camera][place] for place in rng.permutation(len(albums[camera]))] for camera in cameras]
+    rounds = [record for photos in zip_longest(*mixed) for record in photos if record is not None]
+    return [rounds[number % len(rounds)] for number in range(count)]
 
 
 def _may_paste(albums: dict[str, list[Record]], camera: str, other: str, relation: str) -> bool:
@@ -90,6 +100,16 @@ def make(forgery: Forgery, way: Way) -> tuple[Pixels, Flags]:
         donor = _scaled(read_photo(forgery.donor.path).pixels, way.scale)
         pixels, mask = forge(pixels, donor, forgery, side=way.side, feather=way.feather, outline=way.outline)
     return degradation(way.state)(pixels), mask
+
+
+def tables_of(state: str) -> dict[int, tuple[int, ...]] | None:
+    """The JPEG tables of a photo treated so, as a file would have them; None where it was not saved as JPEG."""
+    kind, _, quality = state.partition(" ")
+    if kind != "jpeg":
+        return None
+    stream = BytesIO()
+    Image.new("RGB", (GRID, GRID)).save(stream, "JPEG", quality=int(quality))
+    return decode_photo(stream.getvalue(), state).quantization
 
 
 def _scaled(pixels: Pixels, scale: float) -> Pixels:

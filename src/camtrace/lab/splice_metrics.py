@@ -65,6 +65,7 @@ class Row:
     auc_grid: float | None = None
     auc_noise: float | None = None
     auc_resampling: float | None = None
+    auc_doubled: float | None = None  # only where the photo shows the trace
 
     @property
     def found(self) -> Found | None:

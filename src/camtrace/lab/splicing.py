@@ -2,6 +2,7 @@
 
     python -m camtrace.lab.splicing evaluate --data ../shared/cameras --out work/splicing/native
     python -m camtrace.lab.splicing evaluate --data ../shared/cameras --out work/splicing/q90 --state "jpeg 90" --relation same
+    python -m camtrace.lab.splicing folds --work work/build --out docs/results/localize --page docs/results/localize.md
     python -m camtrace.lab.splicing fit work/splicing/*/photos.csv --out src/camtrace/tampering/localization.json
 
 A piece of another photo is pasted into a photo, both drawn at random: hard-edged or feathered, on the JPEG grid of the photo it
@@ -14,9 +15,9 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import typer
@@ -25,13 +26,13 @@ from numpy.typing import NDArray
 from camtrace.bundle import Bundle, load_bundle
 from camtrace.degrade import NATIVE
 from camtrace.lab.datasets import read_dataset
-from camtrace.lab.forging import OUTLINES, RELATIONS, Forgery, Way, draw, make
+from camtrace.lab.forging import OUTLINES, RELATIONS, Forgery, Way, draw, make, tables_of
 from camtrace.lab.splice_metrics import MapFigures, Row, area_under, measure_map
 from camtrace.lab.splicing_fit import ALARMS, fit_measured, to_document
-from camtrace.tampering.alarm import read_measured
+from camtrace.tampering.alarm import Measured, judge_photo, read_measured
 from camtrace.tampering.blocks import CELL
-from camtrace.tampering.fusion import Layers
-from camtrace.tampering.localization import Localization, locate
+from camtrace.tampering.fusion import Layers, fuse
+from camtrace.tampering.localization import locate
 from camtrace.types import Photo, PhotoError
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -41,9 +42,10 @@ SAMPLED = 50
 WINDOWS = 6
 """Areas of each genuine photo, drawn at random, whose noise and resampling are measured."""
 TABLE, CELLS, SUMMARY = "photos.csv", "cells.npz", "summary.json"
-LAYERS = ("consistency", "grid", "noise", "resampling")
+LAYERS = ("consistency", "grid", "noise", "resampling", "doubled")
 
 Floats = NDArray[np.float64]
+Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True)
@@ -59,35 +61,59 @@ class Drawn:
         return cls(np.zeros((0, 4)), np.zeros((0, 2)))
 
 
+@dataclass(frozen=True)
+class Asked:
+    """One photo whose traces are known, so that it can be judged by any weights without asking the net again."""
+
+    row: Row  # without score and figures of maps
+    layers: Layers | None = None  # None where it could not be judged
+    pasted: NDArray[np.int64] | None = None  # (r, c) pixels of each cell that were
+
+
 def judge(forgery: Forgery, bundle: Bundle, way: Way, *, seed: int) -> tuple[Row, Drawn]:
-    """Make the photo, localize, and compare with the truth."""
+    """Make the photo, localize, and compare with the truth, by the weights that ship."""
+    asked = ask(forgery, bundle, way)
+    return weigh(asked, read_measured()), draw_values(asked, seed=seed)
+
+
+def ask(forgery: Forgery, bundle: Bundle, way: Way) -> Asked:
+    """Make the photo and measure its traces."""
     pixels, mask = make(forgery, way)
-    photo = Photo(forgery.host.path.name, "", pixels)
     donor = forgery.donor.camera if forgery.donor else ""
-    base: dict[str, Any] = {"bundle": bundle.id.name, "version": bundle.id.version, "photo": forgery.host.camera, "donor": donor}
-    base |= {"state": way.state, "aligned": forgery.aligned, "side": max(photo.size)}
+    host = forgery.host
+    photo = Photo(host.path.name, "", pixels, quantization=tables_of(way.state))
+    return ask_photo(photo, mask, bundle, camera=host.camera, donor=donor, state=way.state, aligned=forgery.aligned)
+
+
+def ask_photo(
+    photo: Photo, mask: NDArray[np.bool_], bundle: Bundle, *, camera: str, donor: str, state: str = NATIVE, aligned: bool = False
+) -> Asked:
+    """Measure the traces of a photo of `camera` whose pixels are the `donor`'s where the mask (h, w) is True."""
+    base: dict[str, Any] = {"bundle": bundle.id.name, "version": bundle.id.version, "photo": camera, "donor": donor}
+    base |= {"state": state, "aligned": aligned, "side": max(photo.size)}
     try:
         found = locate(photo, bundle=bundle)
     except PhotoError as error:
-        return Row(**base, status=error.status), Drawn.none()
-    return compare(base, found, mask, seed=seed)
-
-
-def compare(base: dict[str, Any], found: Localization, mask: NDArray[np.bool_], *, seed: int) -> tuple[Row, Drawn]:
-    """A photo's row and drawn values; `base` is what is known of it before it is judged, `mask` (h, w) the truth."""
+        return Asked(Row(**base, status=error.status))
     assert found.found is not None
     assert found.layers is not None
-    assert found.cells is not None
-    pasted = count_pasted(mask, found.cells.shape, found.origin)
+    shape = found.layers.consistency.shape
+    with_data = float(np.isfinite(found.layers.consistency).sum()) * CELL**2 / mask.size
+    row = Row(**base, status="ok", with_data=with_data, **asdict(found.found))
+    return Asked(row, found.layers, count_pasted(mask, shape, found.origin))
+
+
+def weigh(asked: Asked, measured: Measured) -> Row:
+    """The photo's row with its score and the figures of its maps, by these weights."""
+    if asked.layers is None or asked.pasted is None or asked.row.found is None:
+        return asked.row
     figures: dict[str, Any] = {}
-    if (measured := _measure(found.cells, pasted)) is not None:
-        figures = asdict(measured)
-    for name, part in zip(LAYERS, astuple(found.layers), strict=True):
-        measured = _measure(np.abs(part) if name == "noise" else part, pasted)
-        figures[f"auc_{name}"] = None if measured is None else measured.auc
-    with_data = float(np.isfinite(found.cells).sum()) * CELL**2 / mask.size
-    row = Row(**base, status="ok", score=found.score, with_data=with_data, **asdict(found.found), **figures)
-    return row, _draw_values(found.layers, pasted, np.random.default_rng(seed))
+    if (fused := _measure(fuse(asked.layers, measured), asked.pasted)) is not None:
+        figures = asdict(fused)
+    for name, part in zip(LAYERS, astuple(asked.layers), strict=True):
+        alone = _measure(np.abs(part) if name == "noise" else part, asked.pasted)
+        figures[f"auc_{name}"] = None if alone is None else alone.auc
+    return replace(asked.row, score=judge_photo(measured, asked.row.found), **figures)
 
 
 def count_pasted(mask: NDArray[np.bool_], shape: tuple[int, ...], origin: tuple[int, int]) -> NDArray[np.int64]:
@@ -103,12 +129,16 @@ def _measure(part: NDArray[np.float32], pasted: NDArray[np.int64]) -> MapFigures
     return measure_map(part[known], pasted[known], CELL**2 - pasted[known])
 
 
-def _draw_values(layers: Layers, pasted: NDArray[np.int64], rng: np.random.Generator) -> Drawn:
+def draw_values(asked: Asked, *, seed: int) -> Drawn:
+    """Values of some cells, and of areas where nothing was pasted, that weights are fitted on."""
+    if asked.layers is None or asked.pasted is None:
+        return Drawn.none()
+    layers, rng = asked.layers, np.random.default_rng(seed)
     known = np.argwhere(np.isfinite(layers.consistency))
     chosen = tuple(known[rng.choice(len(known), min(SAMPLED, len(known)), replace=False)].T)
     parts = [np.nan_to_num(layer[chosen]) for layer in (layers.consistency, layers.grid, layers.noise)]
-    truth = pasted[chosen] > CELL**2 // 2
-    windows = [] if pasted.any() else [_window(layers, rng) for _ in range(WINDOWS)]
+    truth = asked.pasted[chosen] > CELL**2 // 2
+    windows = [] if asked.pasted.any() else [_window(layers, rng) for _ in range(WINDOWS)]
     return Drawn(np.stack([*parts, truth], axis=1).astype(np.float64), np.array(windows, np.float64).reshape(-1, 2))
 
 
@@ -230,7 +260,7 @@ def evaluate(
     typer.echo(text)
 
 
-def told(drawn: Sequence[Forgery]) -> Iterator[Forgery]:
+def told(drawn: Sequence[Thing]) -> Iterator[Thing]:
     """The same, with a progress bar."""
     from camtrace.cli.parts import progress
 
@@ -238,6 +268,58 @@ def told(drawn: Sequence[Forgery]) -> Iterator[Forgery]:
         for number, one in enumerate(drawn, 1):
             yield one
             show(number, len(drawn))
+
+
+@app.command()
+def folds(
+    work: Annotated[Path, typer.Option(help="Folder of work of a build, with the nets of its folds.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the tables to.")],
+    data: Annotated[Path | None, typer.Option(help="The photos, if they lie elsewhere now.")] = None,
+    kept: Annotated[Path | None, typer.Option(help="Folder to keep traces in; WORK/splicing if not given.")] = None,
+    share: Annotated[
+        float,
+        typer.Option(
+            min=0.01, help="Of the photos that are asked. Below 1 only for a first look: with few photos the threshold is strict."
+        ),
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(help="Other splices.")] = 0,
+    shipped: Annotated[bool, typer.Option(help="Ask the bundle that ships as well.")] = True,
+    page: Annotated[Path | None, typer.Option(help="Page whose tables are written anew.")] = None,
+    fitted: Annotated[Path | None, typer.Option(help="JSON file for the fit of all that ships.")] = None,
+) -> None:
+    """Measure every fold of a build by what was fitted on the others, write the tables, and fit what ships."""
+    from camtrace.lab.splicing_folds import measure_folds
+    from camtrace.lab.splicing_nets import read_build
+    from camtrace.lab.splicing_page import FOLDS, put_into, to_markdown, write_crossed
+
+    crossed = measure_folds(read_build(work, data), kept or work / "splicing", share=share, seed=seed, shipped=shipped, told=told)
+    write_crossed(crossed, out)
+    text = to_markdown(crossed)
+    if page is not None:
+        put_into(page, text, FOLDS)
+    if fitted is not None:
+        write_fit(crossed.shipped, fitted)
+    typer.echo(text)
+
+
+@app.command()
+def large(
+    out: Annotated[Path, typer.Option(help="Folder to write the table to.")],
+    kept: Annotated[Path | None, typer.Option(help="Folder to keep traces in; OUT if not given.")] = None,
+    bundle: Annotated[Path | None, typer.Option(help="Bundle folder; the one that ships if not given.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Splices, and as many genuine photos.")] = 20,
+    page: Annotated[Path | None, typer.Option(help="Page whose table is written anew.")] = None,
+) -> None:
+    """Make large photos, half of them spliced, localize by what ships, and write the table."""
+    from camtrace.lab.splicing_large import measure_large
+    from camtrace.lab.splicing_page import LARGE, large_to_markdown, put_into, write_large
+
+    lines = measure_large(count, load_bundle(bundle, threads=1), kept or out, told=told)
+    write_large(lines, out)
+    text = large_to_markdown(lines)
+    if page is not None:
+        put_into(page, text, LARGE)
+    typer.echo(text)
 
 
 @app.command()
@@ -251,9 +333,15 @@ def fit(
     measured = fit_measured(
         rows, np.concatenate([values["cells"] for values in beside]), np.concatenate([values["windows"] for values in beside])
     )
-    text = json.dumps(to_document(measured), indent=1)
-    out.write_text(text + "\n", "utf-8")
+    text = write_fit(measured, out)
     typer.echo(f"{text}\n{measured.alarms} of {measured.genuine} genuine photos alarm, {ALARMS:.0%} may")
+
+
+def write_fit(measured: Measured, out: Path) -> str:
+    """The JSON file that ships as localization.json; returns its text."""
+    text = json.dumps(to_document(measured), indent=1)
+    out.write_text(text + "\n", "utf-8", newline="\n")
+    return text
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -17,6 +17,8 @@ from camtrace.types import CamtraceError
 
 ALARMS = 0.05
 """The share of genuine photos that may alarm at the threshold, of every group that is large enough."""
+CONFIDENCE = 0.95
+"""With which no more may, of every bundle: what few photos show by luck must not become the threshold of all."""
 LARGE = 100
 """With fewer photos one more or less is a per cent: too few to set a threshold on."""
 SELDOM = 0.02
@@ -29,8 +31,10 @@ More than this raised the pixel AUC of pieces of 192 pixels a little and lowered
 Floats = NDArray[np.float64]
 
 
-def fit_measured(rows: Sequence[Row], cells: Floats, windows: Floats) -> Measured:
+def fit_measured(rows: Sequence[Row], cells: Floats, windows: Floats, *, unbounded: Container[str] = ()) -> Measured:
     """Rows of photos, (n, 4) cells (consistency, grid, noise, 1 if pasted) and (n, 2) areas of genuine photos (noise, resampling).
+
+    Of each bundle's genuine photos no more alarm than are `allowed`; of `unbounded` ones, flattered by what taught them, ALARMS may.
 
     Raises CamtraceError where splices or genuine photos are missing.
     """
@@ -44,8 +48,9 @@ def fit_measured(rows: Sequence[Row], cells: Floats, windows: Floats) -> Measure
         compared=fit_line(rows),
         alone=fit_line(rows, compared=False),
     )
-    threshold = round_up(choose_threshold(_scores(genuine, measured)))
-    alone = choose_threshold(_scores(genuine, measured, compared=False))
+    bounded = {f"bundle {name} {version}" for name, version in measured.bundles if name not in unbounded}
+    threshold = round_up(choose_threshold(_scores(genuine, measured), bounded=bounded))
+    alone = choose_threshold(_scores(genuine, measured, compared=False), bounded=bounded)
     line = replace(measured.alone, offset=measured.alone.offset + threshold - alone)  # one threshold for both
     measured = replace(measured, threshold=threshold, alone=line)
     alarms = sum(row.found is not None and judge_photo(measured, row.found) >= threshold for row in genuine)
@@ -98,14 +103,35 @@ def _scores(rows: Sequence[Row], measured: Measured, *, compared: bool = True) -
     return {key: scores for key, scores in groups.items() if ", state" not in key or len(scores) >= LARGE}
 
 
-def choose_threshold(groups: Mapping[str, Sequence[float]]) -> float:
-    """The smallest score that at most ALARMS of the genuine photos of every group reach.
+def choose_threshold(groups: Mapping[str, Sequence[float]], *, bounded: Container[str] = ()) -> float:
+    """The smallest score that at most ALARMS of the genuine photos of every group reach; of `bounded` groups, at most `allowed`.
 
     Raises CamtraceError where there is no genuine photo.
     """
     if not groups:
         raise CamtraceError("no genuine photo among these rows; a threshold is set on genuine photos alone")
-    return max(float(np.nextafter(sorted(scores, reverse=True)[int(ALARMS * len(scores))], np.inf)) for scores in groups.values())
+    limits = {key: allowed(len(scores)) if key in bounded else int(ALARMS * len(scores)) for key, scores in groups.items()}
+    return max(float(np.nextafter(sorted(scores, reverse=True)[limits[key]], np.inf)) for key, scores in groups.items())
+
+
+def allowed(count: int) -> int:
+    """How many of so many genuine photos may alarm for the upper limit of their share to be at most ALARMS, with CONFIDENCE.
+
+    The exact binomial limit (Clopper & Pearson, Biometrika 26(4), 1934), one-sided. None may among fewer than 93, and fewer than 59 cannot
+    show it at all.
+    """
+    from scipy.stats import binom
+
+    few = binom.cdf(np.arange(int(ALARMS * count) + 1), count, ALARMS) <= 1 - CONFIDENCE
+    return max(0, int(few.sum()) - 1)
+
+
+def exact_interval(alarms: int, count: int) -> tuple[float, float]:
+    """The exact two-sided 95 % interval of a share, after Clopper & Pearson."""
+    from scipy.stats import beta
+
+    low = float(beta.ppf(0.025, alarms, count - alarms + 1)) if alarms else 0.0
+    return low, float(beta.ppf(0.975, alarms + 1, count - alarms)) if alarms < count else 1.0
 
 
 def round_up(score: float) -> float:

@@ -45,6 +45,8 @@ MAPS = {
     "jpeg_grid": "where the JPEG grid is another one than in most of the photo; it takes no part in the alarm",
     "noise": "how much noisier (above 0) or cleaner (below 0) a place is than most of the photo at its brightness and texture",
     "resampling": "traces of enlarging that most of the photo has not; part of neither the fused map nor the alarm",
+    "doubled_jpeg": "where a photo saved as JPEG twice looks saved once (above 0); without data where that does not show, and in files "
+    "that are no JPEG; part of neither the fused map nor the alarm",
 }
 """The maps there are, and what each says."""
 
@@ -122,6 +124,10 @@ class Localization:
         """(height, width): how high peaks of enlarging stand that most of the photo has not, natural log; NaN = no data."""
         return self._spread(self._judged(self.layers).resampling, np.float32(np.nan))
 
+    def doubled_map(self) -> Floats:
+        """(height, width): above 0 as if saved once where most of the photo was saved twice; NaN = no data."""
+        return self._spread(self._judged(self.layers).doubled, np.float32(np.nan))
+
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON values, without the arrays."""
         plain = replace(self, cells=None, labels=None, certainty=None, layers=None, foreign=None)
@@ -197,7 +203,7 @@ def locate(photo: Photo, *, bundle: Bundle, stride: int | None = None, on_step: 
             status="no_usable_patches",
         )
     split = split_blocks(blocks, smooth=stride <= _SMOOTHED_UP_TO)
-    layers = read_layers(photo.pixels, blocks, split, grids)
+    layers = read_layers(photo.pixels, blocks, split, grids, steps=(photo.quantization or {}).get(0))
     found = sum_up(blocks, split, bundle.comparison())
     remarks = (*history.words(), *_remark(grids))
     return _conclude(photo, bundle, blocks, layers=layers, found=found, stride=stride, remarks=remarks)

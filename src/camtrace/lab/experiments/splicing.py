@@ -39,7 +39,7 @@ KINDS = {
 """How the splices of each line are made."""
 
 PER_SPLIT = 4
-TRACES = ("consistency", "grid", "noise", "resampling")
+TRACES = ("consistency", "grid", "noise", "resampling", "doubled")
 _SHOWN = ("f1", "f1_best", "mcc", "mcc_best", "iou", "iou_best")
 
 
