@@ -79,6 +79,7 @@ def main() -> None:
     parser.add_argument("--megapixels", type=int, choices=list(SIZES), default=8)
     asked = parser.parse_args()
     os.environ.setdefault("RAY_agent_register_timeout_ms", "100000")  # on a machine that is too busy
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
     facts, picture = machine(), made_photo(*SIZES[asked.megapixels])
     with tempfile.TemporaryDirectory() as place:
         for count in asked.photos:
