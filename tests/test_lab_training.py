@@ -21,17 +21,19 @@ import torch  # noqa: E402
 import camtrace  # noqa: E402
 from camtrace.lab.build import Plan, build  # noqa: E402
 from camtrace.lab.cli import app  # noqa: E402
+from camtrace.lab.folds import STATES, both, few_shot, teach_head  # noqa: E402
 from camtrace.lab.methods import METHODS  # noqa: E402
 from camtrace.lab.sources import make_source  # noqa: E402
 from camtrace.lab.train import Schedule, train  # noqa: E402
 from camtrace.simulator import MadeCamera, make_cameras  # noqa: E402
-from camtrace.types import CamtraceError  # noqa: E402
+from camtrace.types import CamtraceError, References  # noqa: E402
 from lab_runs import one_thread  # noqa: E402, F401
 from made_patches import two_textures  # noqa: E402
 
 TOY = replace(
     Plan(steps=6, batch_real=8, batch_made=8, made_cameras=4, made_photos=4, folds=1, left_out=2, copies=2),
     mishap_steps=4,  # a second phase too
+    history_steps=4,  # and a third
     mishap_real=8,
     mishap_made=8,
     made_copies=1,
@@ -69,6 +71,7 @@ def test_build_writes_a_bundle_that_the_light_install_runs(manifest: Path, tmp_p
     assert len(bundle.manifest.cameras) == 5
     assert accuracy["tested"] > 0
     assert accuracy["foreign"] > 0
+    assert set(accuracy["few_degraded"]) == set(STATES)
     photo = next(manifest.parent.glob("*/*.jpg"))
     assert camtrace.identify(photo, bundle=bundle).status == "ok"
     card = (tmp_path / "bundle" / "card.md").read_text("utf-8")
@@ -80,17 +83,34 @@ def test_build_writes_a_bundle_that_the_light_install_runs(manifest: Path, tmp_p
 
 def test_a_build_that_was_cut_short_goes_on(manifest: Path, tmp_path: Path) -> None:
     arguments = ["build", str(manifest), "--work", str(tmp_path / "work"), "--steps", "4", "--batch-real", "8", "--batch-made", "0"]
-    arguments += ["--copies", "2", "--mishap-steps", "3"]
+    arguments += ["--copies", "2", "--mishap-steps", "3", "--history-steps", "2"]
     arguments += ["--folds", "1", "--left-out", "2"]
     first = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    kept = (tmp_path / "work" / "fold0" / "mishaps" / "net.safetensors").stat().st_mtime_ns
+    kept = (tmp_path / "work" / "fold0" / "history" / "net.safetensors").stat().st_mtime_ns
     second = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    assert (tmp_path / "work" / "fold0" / "mishaps" / "net.safetensors").stat().st_mtime_ns == kept
+    assert (tmp_path / "work" / "fold0" / "history" / "net.safetensors").stat().st_mtime_ns == kept
     figures = [json.loads(result.stdout) for result in (first, second)]
     assert figures[0] == figures[1]
     assert 0 <= figures[0]["photos"]["summed"]["all"][0] <= 1
     with pytest.raises(CamtraceError, match="steps 4 -> 5"):
         CliRunner().invoke(app, [*arguments, "--steps", "5"], catch_exceptions=False)
+
+
+def test_few_photos_teach_a_camera_and_the_others_may_be_asked_degraded() -> None:
+    photos = np.repeat(np.arange(12), 8)
+    cameras = photos % 2
+    rng = np.random.default_rng(0)
+
+    def features(of_camera: np.ndarray) -> References:
+        values = (3.0 * of_camera[:, None] + rng.normal(0, 0.5, (96, 4))).astype(np.float32)
+        return References(values, cameras, photos, np.zeros(96, np.int64))
+
+    native, swapped = features(cameras), features(1 - cameras)
+    copies = replace(features(cameras), copies=np.ones(96, np.int64))
+    base = teach_head(both(native, copies))
+    assert few_shot(native, copies, base, photos_each=2, seed=0).tolist() == [1.0] * 12
+    assert few_shot(native, copies, base, photos_each=2, seed=0, asked=native).tolist() == [1.0] * 12
+    assert few_shot(native, copies, base, photos_each=2, seed=0, asked=swapped).tolist() == [0.0] * 12
 
 
 def test_unknown_net_is_wrong_usage(tmp_path: Path) -> None:

@@ -87,6 +87,8 @@ def _protocol(manifest: Manifest) -> Iterable[str]:
         if plan["mishap_steps"]
         else ""
     )
+    if plan.get("history_steps"):
+        copies += f"; then {plan['history_steps']} more, where the features also learn to tell copies from untouched photos"
     yield (
         f"Net `{plan['net']}`: {plan['steps']} steps of {plan['batch_real']} real patches{' ' + made if plan['batch_made'] else ''}"
         f"{copies}. The classifiers on its features are taught on the photos and on degraded copies of them (resized 0.5 to 2, "
@@ -121,6 +123,11 @@ def _few_shot(manifest: Manifest) -> Iterable[str]:
     figures = manifest.accuracy
     yield "## Cameras it was never trained on, enrolled from a few photos"
     yield _table(["photos each", "other photos named rightly"], ([n, _share(row)] for n, row in figures["few_shot"].items()))
+    if "few_degraded" in figures:
+        most = list(figures["few_shot"])[-1]
+        rows = ([state, _share(row)] for state, row in figures["few_degraded"].items())
+        yield _table([f"after {most} untouched photos each, asked", "named rightly"], rows)
+        yield f"With 7 photos each, all photos saved again at JPEG 90, references too: {_share(figures['few_saved_again'])}."
     yield (
         f"{len(figures['left_out'])} cameras, {manifest.training['left_out']} at a time, only the head fitted. They are those "
         "with the fewest devices (or scenes, where there is one device) in the data, and their reference and "

@@ -29,6 +29,9 @@ FEW_PATCHES = (2, 8)
 FEW_SHOT_PHOTOS = (1, 2, 5, 10)
 FEW_SHOT_DRAWS = 5
 
+SAVED_AGAIN, SAVED_AGAIN_PHOTOS = "jpeg 90", 7
+"""Photos from a messenger, references and questioned ones alike: how they were saved, and how many teach a camera."""
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -68,6 +71,8 @@ class Fold:
     tested: dict[str, Answers]  # by state, the test photos of these
     foreign: dict[str, Answers]  # by state, photos of cameras it never met
     few_shot: dict[int, NDArray[np.float64]]  # photos taught of each foreign camera -> (n_photos,) share of draws named rightly
+    few_degraded: dict[str, NDArray[np.float64]]  # the most of these taught untouched, the others asked in a state -> the same
+    few_saved_again: NDArray[np.float64]  # SAVED_AGAIN_PHOTOS taught and the others asked, all SAVED_AGAIN
     pairs: Pairs  # of foreign photos
 
     def measured(self) -> Measured:
@@ -123,8 +128,12 @@ def measure(
         foreign[f"{count} patches"] = ask(head, of_photos(native, left_out), count=count)
     own, own_copies = of_photos(native, left_out), of_photos(copies, left_out)
     shots = {n: few_shot(own, own_copies, head, photos_each=n, seed=seed) for n in FEW_SHOT_PHOTOS}
+    later = {state: of_photos(references, left_out) for state, references in states.items()}
+    most = FEW_SHOT_PHOTOS[-1]
+    degraded = {state: few_shot(own, own_copies, head, photos_each=most, seed=seed, asked=rest) for state, rest in later.items()}
+    saved_again = few_shot(later[SAVED_AGAIN], own_copies, head, photos_each=SAVED_AGAIN_PHOTOS, seed=seed)
     pairs = pair_up(compare_by(taught), [of_photos(references, left_out) for references in asked.values()])
-    return Fold(head.cameras, tested, foreign, shots, pairs)
+    return Fold(head.cameras, tested, foreign, shots, degraded, saved_again, pairs)
 
 
 def pair_up(comparison: Comparison, states: Sequence[References]) -> Pairs:
@@ -162,17 +171,22 @@ def _nearness(head: Head, features: NDArray[np.float32]) -> float:
     return nearness(head.neighbours, head.centres, features)
 
 
-def few_shot(native: References, copies: References, base: Head, *, photos_each: int, seed: int) -> NDArray[np.float64]:
-    """Teach `photos_each` photos of every camera, ask the others: right or wrong per photo, averaged over draws; (n_photos,)."""
+def few_shot(
+    native: References, copies: References, base: Head, *, photos_each: int, seed: int, asked: References | None = None
+) -> NDArray[np.float64]:
+    """Teach `photos_each` photos of every camera, ask the others: right or wrong per photo, averaged over draws; (n_photos,).
+
+    The others are asked as `asked` has them, if given.
+    """
     photos = np.unique(native.photos)
-    right, asked = np.zeros(len(photos)), np.zeros(len(photos))
+    right, times = np.zeros(len(photos)), np.zeros(len(photos))
     for taught, rest in draw_few(native, photos_each=photos_each, draws=FEW_SHOT_DRAWS, seed=seed):
         head = teach_head(both(taught, of_photos(copies, np.unique(taught.photos).tolist())), base=base)
-        answers = ask(head, rest)
+        answers = ask(head, rest if asked is None else of_photos(asked, np.unique(rest.photos).tolist()))
         places = np.searchsorted(photos, answers.photos)
         right[places] += answers.best == answers.cameras
-        asked[places] += 1
-    return (right / np.maximum(asked, 1))[asked > 0]
+        times[places] += 1
+    return (right / np.maximum(times, 1))[times > 0]
 
 
 def compare_by(references: References) -> Comparison:

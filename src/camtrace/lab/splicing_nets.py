@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from camtrace.bundle import write_bundle
 from camtrace.experts import experts_onnx, join
-from camtrace.lab.build import Material, Plan, embed_taught
+from camtrace.lab.build import Material, Plan, embed_taught, last_run
 from camtrace.lab.datasets import Record, read_dataset
 from camtrace.lab.evaluate import embed_some, of_photos
 from camtrace.lab.export import export_onnx
@@ -43,7 +43,7 @@ class Build:
 
     def net_of(self, fold: int) -> Path:
         """The file of the fold's last net."""
-        return self.work / f"fold{fold}" / ("mishaps" if self.plan.mishap_steps else "untouched") / NET
+        return last_run(self.work / f"fold{fold}", self.plan) / NET
 
     def unseen(self, fold: int) -> list[Record]:
         """Photos of the cameras that the fold left out."""

@@ -99,6 +99,8 @@ def summarise(records: Sequence[Record], names: Sequence[str], folds: Sequence[F
         "patches": interval(_once_a_photo(folds, NATIVE, [fold.tested[NATIVE].patches_right for fold in folds])),
         "degraded": {state: _degraded(folds, state, native) for state in STATES},
         "few_shot": {str(n): interval(np.concatenate([fold.few_shot[n] for fold in folds])) for n in folds[0].few_shot},
+        "few_degraded": {state: interval(np.concatenate([fold.few_degraded[state] for fold in folds])) for state in STATES},
+        "few_saved_again": interval(np.concatenate([fold.few_saved_again for fold in folds])),
         "calibration": {state: reliability(answers) for state, answers in judged.items()},
         "modes": {mode: _modes(folds, groups, calibrations, mode) for mode in MODES if calibrations},
         "comparison": judge_pairs(folds),
