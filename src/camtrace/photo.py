@@ -138,7 +138,9 @@ def read_bytes(source: Source, name: str, *, most: int = MAX_BYTES) -> bytes:
             return read_regular(source, most=most)
         return read_stream(source, most=most)
     except (OSError, ValueError) as error:  # ValueError: a closed stream, a path with a null byte
-        raise PhotoError(f"{visible(name)}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise PhotoError(
+            f"{visible(name)}: cannot be read: {getattr(error, 'strerror', None) or error}; check the path and your right to read it"
+        ) from error
 
 
 def decode_photo(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -247,13 +249,13 @@ def _decode_jpeg(data: bytes, name: str, max_pixels: int) -> tuple[NDArray[np.ui
         _check_size(width, height, name, max_pixels)
         _check_colours(colours, name)
         if burden := find_burden(data, width, height):
-            raise PhotoError(f"{name}: damaged JPEG, or one made to do harm: {burden}")
+            raise PhotoError(f"{name}: damaged JPEG, or one made to do harm: {burden}; get the file again from where it came")
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace="RGB", fastdct=False, fastupsample=False)
     except (PhotoError, MemoryError):
         raise
     except Exception as error:  # ValueError from libjpeg, KeyError for chroma that simplejpeg has no name for
         reason = f"a form that is not read ({error})" if isinstance(error, KeyError) else error
-        raise PhotoError(f"{name}: damaged JPEG: {reason}") from error
+        raise PhotoError(f"{name}: damaged JPEG: {reason}; get the file again from where it came") from error
     return pixels, _read_header(data)
 
 
@@ -269,7 +271,7 @@ def _decode_other(data: bytes, name: str, max_pixels: int) -> tuple[NDArray[np.u
     except Image.DecompressionBombError as error:  # a TIFF that only Pillow can read
         raise _too_large(name, error) from error
     except Exception as error:  # Pillow's decoders raise many kinds on damaged files
-        raise PhotoError(f"{name}: damaged {image.format}: {error}") from error
+        raise PhotoError(f"{name}: damaged {image.format}: {error}; get the file again from where it came") from error
 
 
 def _pixels_of(image: Image.Image, data: bytes, name: str) -> NDArray[np.uint8]:
@@ -340,7 +342,10 @@ def _open(data: bytes, name: str) -> Image.Image:
         _enable_heif(name)
         formats = ("HEIF",)
     elif is_bloated(data):
-        raise PhotoError(f"{name}: damaged TIFF, or one made to do harm: its first directory unfolds to more than the file")
+        raise PhotoError(
+            f"{name}: damaged TIFF, or one made to do harm: its first directory unfolds to more than the file; "
+            "get the file again from where it came"
+        )
     try:
         return Image.open(io.BytesIO(data), formats=formats)
     except UnidentifiedImageError as error:
@@ -354,7 +359,7 @@ def _open(data: bytes, name: str) -> Image.Image:
     except MemoryError:
         raise
     except Exception as error:  # Pillow's parsers raise many kinds on damaged files
-        raise PhotoError(f"{name}: damaged file: {error}") from error
+        raise PhotoError(f"{name}: damaged file: {error}; get the file again from where it came") from error
 
 
 def _too_large(name: str, error: Exception) -> PhotoError:
