@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
 import camtrace.tampering.doubled as doubled
+import camtrace.tampering.localization as localization
 from camtrace.photo import decode_photo
 from camtrace.tampering.doubled import NEEDED, read_doubled
+from camtrace.tampering.fusion import find_reasons
+from camtrace.tampering.localization import locate
 from made import encode, noise
+from made_splices import MEASURED, known_net
 
 Pixels = NDArray[np.uint8]
 PIECE = (slice(101, 261), slice(133, 325))  # off any grid
@@ -78,3 +84,20 @@ def test_cells_begin_at_the_origin() -> None:
     assert found.to_cells((1, 2), cell=16, origin=(0, 0)).tolist() == [[7, 9]]  # the blocks at pixels (8, 8) and (8, 24)
     assert found.to_cells((1, 2), cell=16, origin=(5, 9)).tolist() == [[8, 10]]  # (13, 17) and (13, 33)
     assert found.to_cells((3, 1), cell=16, origin=(0, 0)).ravel().tolist() == [7, 19, 19]  # the last row again beyond the photo
+
+
+def test_a_part_without_the_first_saving_is_said_and_takes_no_part_in_the_fused_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(localization, "read_measured", lambda: MEASURED)
+    pixels = saved(scene(), 75)[0].copy()
+    pixels[PIECE] = scene(seed=50)[PIECE]
+    photo = decode_photo(encode(pixels, "JPEG", quality=92), "twice")
+    found = locate(photo, bundle=known_net())
+    assert found.layers is not None
+    assert found.doubled_map()[144:224, 176:280].min() > 0 > np.median(found.doubled_map()[320:, :])
+    assert np.array_equal(found.heat(), found.consistency_map())
+    area = np.zeros(found.layers.doubled.shape, bool)
+    area[9:15, 11:17] = True
+    assert "it lacks the trace of an earlier JPEG that the rest has" in list(find_reasons(area, found.layers, MEASURED))
+    assert not any("earlier JPEG" in reason for reason in find_reasons(~area, found.layers, MEASURED))
+    never_saved = locate(replace(photo, quantization=None), bundle=known_net())
+    assert np.isnan(never_saved.doubled_map()).all()

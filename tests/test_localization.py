@@ -15,7 +15,6 @@ from camtrace.bundle import load_bundle
 from camtrace.photo import decode_photo
 from camtrace.tampering.alarm import Measured, read_measured
 from camtrace.tampering.blocks import CELL, Blocks, choose_stride, find_centres, gather, informative, paint, split_blocks
-from camtrace.tampering.fusion import find_reasons
 from camtrace.tampering.grids import read_grids
 from camtrace.tampering.localization import Localization, localize, locate, name_cells
 from camtrace.tampering.regions import box_of, find_areas, outline_of
@@ -220,24 +219,6 @@ def test_an_enlarged_part_is_said_and_takes_no_part_in_the_fused_map(bundle: Kno
     assert np.array_equal(found.heat(), found.consistency_map())
     plain = locate(as_photo(spliced()), bundle=bundle)
     assert "enlarging" not in plain.regions[0].reason
-
-
-def test_a_part_without_the_first_saving_is_said_and_takes_no_part_in_the_fused_map(bundle: KnownNet) -> None:
-    pixels = jpeg(384, 448, quality=75).copy()
-    pixels[93:285, 125:317] = np.asarray(
-        Image.fromarray(noise(48, 48, seed=9, low=60, high=190)).resize((192, 192), Image.Resampling.BICUBIC)
-    )
-    photo = decode_photo(encode(pixels, "JPEG", quality=92), "twice")
-    found = locate(photo, bundle=bundle)
-    assert found.layers is not None
-    assert found.doubled_map()[160:240, 180:260].min() > 0 > np.median(found.doubled_map()[320:, :])
-    assert np.array_equal(found.heat(), found.consistency_map())
-    area = np.zeros(found.layers.doubled.shape, bool)
-    area[9:15, 11:17] = True
-    assert "it lacks the trace of an earlier JPEG that the rest has" in list(find_reasons(area, found.layers, MEASURED))
-    assert not any("earlier JPEG" in reason for reason in find_reasons(~area, found.layers, MEASURED))
-    never_saved = locate(replace(photo, quantization=None), bundle=bundle)
-    assert np.isnan(never_saved.doubled_map()).all()
 
 
 def test_stride_by_the_size_of_the_photo() -> None:

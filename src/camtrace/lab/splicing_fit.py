@@ -117,8 +117,8 @@ def choose_threshold(groups: Mapping[str, Sequence[float]], *, bounded: Containe
 def allowed(count: int) -> int:
     """How many of so many genuine photos may alarm for the upper limit of their share to be at most ALARMS, with CONFIDENCE.
 
-    The exact binomial limit (Clopper & Pearson, Biometrika 26(4), 1934), one-sided. None may among fewer than 93, and fewer than 59 cannot
-    show it at all.
+    The exact binomial limit (Clopper & Pearson, Biometrika 26(4), 1934), one-sided. None may among fewer than 93; fewer than 59
+    cannot show it at all.
     """
     from scipy.stats import binom
 
