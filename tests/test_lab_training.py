@@ -33,7 +33,6 @@ from made_patches import two_textures  # noqa: E402
 TOY = replace(
     Plan(steps=6, batch_real=8, batch_made=8, made_cameras=4, made_photos=4, folds=1, left_out=2, copies=2),
     mishap_steps=4,  # a second phase too
-    history_steps=4,  # and a third
     mishap_real=8,
     mishap_made=8,
     made_copies=1,
@@ -83,12 +82,12 @@ def test_build_writes_a_bundle_that_the_light_install_runs(manifest: Path, tmp_p
 
 def test_a_build_that_was_cut_short_goes_on(manifest: Path, tmp_path: Path) -> None:
     arguments = ["build", str(manifest), "--work", str(tmp_path / "work"), "--steps", "4", "--batch-real", "8", "--batch-made", "0"]
-    arguments += ["--copies", "2", "--mishap-steps", "3", "--history-steps", "2"]
+    arguments += ["--copies", "2", "--mishap-steps", "3"]
     arguments += ["--folds", "1", "--left-out", "2"]
     first = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    kept = (tmp_path / "work" / "fold0" / "history" / "net.safetensors").stat().st_mtime_ns
+    kept = (tmp_path / "work" / "fold0" / "mishaps" / "net.safetensors").stat().st_mtime_ns
     second = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    assert (tmp_path / "work" / "fold0" / "history" / "net.safetensors").stat().st_mtime_ns == kept
+    assert (tmp_path / "work" / "fold0" / "mishaps" / "net.safetensors").stat().st_mtime_ns == kept
     figures = [json.loads(result.stdout) for result in (first, second)]
     assert figures[0] == figures[1]
     assert 0 <= figures[0]["photos"]["summed"]["all"][0] <= 1

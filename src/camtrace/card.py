@@ -87,8 +87,6 @@ def _protocol(manifest: Manifest) -> Iterable[str]:
         if plan["mishap_steps"]
         else ""
     )
-    if plan.get("history_steps"):
-        copies += f"; then {plan['history_steps']} more, where the features also learn to tell copies from untouched photos"
     yield (
         f"Net `{plan['net']}`: {plan['steps']} steps of {plan['batch_real']} real patches{' ' + made if plan['batch_made'] else ''}"
         f"{copies}. The classifiers on its features are taught on the photos and on degraded copies of them (resized 0.5 to 2, "

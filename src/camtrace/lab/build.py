@@ -29,7 +29,7 @@ from camtrace.lab.folds import measure as ask_fold
 from camtrace.lab.methods import METHODS, Features
 from camtrace.lab.plan import keep_plan
 from camtrace.lab.protocols import Split, device_or_scene_of, has_several_devices, splits_by_device_and_scene
-from camtrace.lab.recipe import HISTORY, MISHAPS, RECIPES
+from camtrace.lab.recipe import MISHAPS, RECIPES
 from camtrace.lab.reliability import draw_calibration
 from camtrace.lab.runs import fit_features
 from camtrace.lab.sources import Source, make_source
@@ -69,7 +69,6 @@ class Plan:
     mishap_real: int = 56  # patches of a batch
     mishap_made: int = 72
     made_copies: int = 2  # degraded copies of each made photo
-    history_steps: int = 4000  # then as many on the same, where the features also learn to tell what was degraded
 
 
 @dataclass(frozen=True)
@@ -165,26 +164,23 @@ def fit_net(material: Material, folder: Path, plan: Plan, *, photos: Sequence[in
 
     First on untouched photos, which show a camera's traces best, then on these and on what became of them.
     """
+    first = replace(METHODS[plan.net], recipe=RECIPES[plan.recipe])
     untouched = _sources(material, photos, plan.batch_real, plan.batch_made, copies=False)
-    copied = _sources(material, photos, plan.mishap_real, plan.mishap_made if plan.batch_made else 0, copies=True)
-    phases = (
-        ("untouched", RECIPES[plan.recipe], untouched, Schedule(plan.steps, plan.seed)),
-        ("mishaps", MISHAPS, copied, Schedule(plan.mishap_steps, plan.seed)),
-        ("history", HISTORY, copied, Schedule(plan.history_steps, plan.seed + 1)),
+    net, _ = fit_features(
+        folder / "untouched", first, untouched, config=_config(untouched, photos), schedule=Schedule(plan.steps, plan.seed)
     )
-    net = None
-    for phase, recipe, sources, schedule in phases:
-        if schedule.steps:
-            method = replace(METHODS[plan.net], recipe=recipe)
-            net, _ = fit_features(folder / phase, method, sources, config=_config(sources, photos), schedule=schedule, begin=net)
-    assert net is not None, "a plan without a single step"
+    if not plan.mishap_steps:
+        return net
+    second = replace(first, recipe=MISHAPS)
+    copied = _sources(material, photos, plan.mishap_real, plan.mishap_made if plan.batch_made else 0, copies=True)
+    schedule = Schedule(plan.mishap_steps, plan.seed)
+    net, _ = fit_features(folder / "mishaps", second, copied, config=_config(copied, photos), schedule=schedule, begin=net)
     return net
 
 
 def last_run(folder: Path, plan: Plan) -> Path:
     """The run folder of the last phase of `fit_net`."""
-    steps = {"untouched": plan.steps, "mishaps": plan.mishap_steps, "history": plan.history_steps}
-    return folder / [phase for phase, count in steps.items() if count][-1]
+    return folder / ("mishaps" if plan.mishap_steps else "untouched")
 
 
 def _sources(material: Material, photos: Sequence[int], real: int, made: int, *, copies: bool) -> list[tuple[Source, int]]:

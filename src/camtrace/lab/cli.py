@@ -193,9 +193,6 @@ def build_bundle(
     left_out: Annotated[int, typer.Option(min=2, help="Cameras that a fold leaves out whole.")] = DEFAULT.left_out,
     copies: Annotated[int, typer.Option(min=1, help="Degraded copies of each real photo.")] = DEFAULT.copies,
     mishap_steps: Annotated[int, typer.Option(help="Steps on photos and their copies, after --steps.")] = DEFAULT.mishap_steps,
-    history_steps: Annotated[
-        int, typer.Option(help="Steps after those, on the same; the features also learn to tell what was degraded.")
-    ] = DEFAULT.history_steps,
     seed: int = DEFAULT.seed,
     baselines: Annotated[
         Path | None, typer.Option("--baselines", help="Also measure the published methods on the first fold; a folder for the table.")
@@ -205,10 +202,7 @@ def build_bundle(
     """Build a bundle to release: honest folds first; with --out, then train on everything and write it with its card."""
     for option, value, allowed in (("net", net, METHODS), ("recipe", recipe, RECIPES)):
         _check(option, value, allowed)
-    plan = replace(
-        Plan(net, recipe, steps, batch_real, batch_made, made_cameras, made_photos, copies, mishap_steps, folds, left_out, seed),
-        history_steps=history_steps,
-    )
+    plan = Plan(net, recipe, steps, batch_real, batch_made, made_cameras, made_photos, copies, mishap_steps, folds, left_out, seed)
     figures = measure(data, work, plan) if out is None else build(data, out, work, plan, name=name, version=version, force=force)
     if baselines is not None:  # after the folds, whose degraded photos it asks about
         run_baselines(data, work, plan, baselines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 Precision = Literal["32-true", "bf16-mixed"]
@@ -24,7 +24,6 @@ class Recipe:
     averaged: bool = False  # keep a running average of the weights
     longest_gradient: float = math.inf  # gradients are cut to this length
     together: int = 1  # patches of a shot that are judged together as well as alone, since a photo will be
-    history: float = 0.0  # weight of telling untouched patches from degraded ones, beside naming their cameras
     requantised: float = 0.0  # share of patches re-saved as JPEG at a random quality
     precision: Precision = "bf16-mixed"
 
@@ -56,21 +55,10 @@ TRACES = Recipe("adamw", 3e-3, 1e-2, averaged=True, longest_gradient=5.0)
 MISHAPS = Recipe("adamw", 2e-3, 1e-2, averaged=True, longest_gradient=5.0, together=4)
 """For a TraceNet that knows untouched photos and now learns what becomes of them: degraded copies, one classifier for all."""
 
-HISTORY = replace(MISHAPS, history=0.5)
-"""As before, and the features also learn to tell what was degraded, whichever camera took it: the gate of the experts has to know."""
-
 BAROFFIO = Recipe("sgd", 0.001, 0.0, "constant", steps=50 * EPOCH, precision="32-true")
 """Baroffio et al. 2016 as Calderon et al. 2025, Table 1, give it: momentum 0.9, batches of 128."""
 
 CALDERON = Recipe("adamw", 1e-3, 1e-2, "constant", batch=24, steps=200 * 200, precision="bf16-mixed")
 """EfficientNetV2-M in Calderon et al. 2025: batches of 24, up to 200 epochs of about 200 batches."""
 
-RECIPES = {
-    "paper": PAPER,
-    "released": RELEASED,
-    "traces": TRACES,
-    "mishaps": MISHAPS,
-    "history": HISTORY,
-    "baroffio": BAROFFIO,
-    "calderon": CALDERON,
-}
+RECIPES = {"paper": PAPER, "released": RELEASED, "traces": TRACES, "mishaps": MISHAPS, "baroffio": BAROFFIO, "calderon": CALDERON}

@@ -45,11 +45,6 @@ class Source:
         """The patches (n, size, size, 3) at some indices."""
         return self.store.patches[self.chosen[picked]]
 
-    def is_degraded(self, picked: NDArray[np.int64]) -> NDArray[np.int64]:
-        """1 for each patch at these indices that comes from a degraded copy, else 0."""
-        chosen = self.chosen[picked]
-        return np.zeros(len(chosen), np.int64) if self.store.copies is None else (self.store.copies[chosen] > 0).astype(np.int64)
-
     def thin(self, count: int) -> Source:
         """At most about `count` patches, evenly spread."""
         some = np.arange(0, len(self.chosen), max(1, math.ceil(len(self.chosen) / count)))

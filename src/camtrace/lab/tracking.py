@@ -44,18 +44,7 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
 
 
 _Sink = tuple[Log, Callable[[], object]]
-_COLUMNS = (
-    "step",
-    "loss",
-    "accuracy",
-    "gradient_norm",
-    "loss_1",
-    "accuracy_1",
-    "loss_2",
-    "accuracy_2",
-    "validation_loss",
-    "validation_accuracy",
-)
+_COLUMNS = ("step", "loss", "accuracy", "gradient_norm", "loss_1", "accuracy_1", "validation_loss", "validation_accuracy")
 
 
 def _csv(path: Path, begin: int) -> _Sink:

@@ -59,23 +59,20 @@ class Trained:
 
 
 class Trainee(nn.Module):
-    """Features, a linear classifier on them for each source, and one that tells untouched from degraded where that is wanted."""
+    """Features and a linear classifier on them for each source."""
 
-    def __init__(self, net: Features, n_classes: Sequence[int], *, history: bool = False) -> None:
+    def __init__(self, net: Features, n_classes: Sequence[int]) -> None:
         super().__init__()
         self.net = net
         self.classifiers = nn.ModuleList(nn.Linear(net.dimension, n) for n in n_classes)
         for classifier in self.classifiers:
             nn.init.xavier_uniform_(cast("Tensor", classifier.weight))
             nn.init.zeros_(cast("Tensor", classifier.bias))
-        self.history = nn.Linear(net.dimension, 2) if history else None
 
     def forward(self, patches: Tensor, sizes: Sequence[int]) -> list[Tensor]:
-        """Patches of all sources, one after the other, and how many of each -> scores by source, last those of all histories."""
-        features = self.net(patches)
-        parts = features.split(list(sizes))
-        scores = [classifier(part) for classifier, part in zip(self.classifiers, parts, strict=False)]
-        return scores if self.history is None else [*scores, self.history(features)]
+        """Patches of all sources, one after the other, and how many of each -> scores by source."""
+        parts = self.net(patches).split(list(sizes))
+        return [classifier(part) for classifier, part in zip(self.classifiers, parts, strict=False)]
 
     def train(self, mode: bool = True) -> Trainee:
         """A frozen net stays in evaluation mode, else its running statistics would move."""
@@ -100,9 +97,7 @@ def train(
     so. `log` gets loss, accuracy and gradient norm of every step, and the validation figures when there are some.
     """
     fabric = fabric or one_process(recipe)
-    trainee = Trainee(
-        net.to(memory_format=torch.channels_last), [source.n_classes for source, _ in sources], history=recipe.history > 0
-    )
+    trainee = Trainee(net.to(memory_format=torch.channels_last), [source.n_classes for source, _ in sources])
     kept = copy.deepcopy(trainee).to(fabric.device)  # the running average, or a copy of the last step
     best = copy.deepcopy(trainee).to(fabric.device)
     model, optimiser = fabric.setup(trainee, _optimiser(recipe, trainee))
@@ -175,8 +170,7 @@ def _step(
     scores = model(patches, sizes)
     losses = [_surprise(score.float(), label, recipe.together) for score, label in zip(scores, labels, strict=True)]
     optimiser.zero_grad()
-    weights = [1.0] * len(sizes) + [recipe.history] * (len(losses) - len(sizes))
-    fabric.backward(torch.stack([weight * loss for weight, loss in zip(weights, losses, strict=True)]).sum())
+    fabric.backward(torch.stack(losses).sum())
     norm = fabric.clip_gradients(model, optimiser, max_norm=recipe.longest_gradient, error_if_nonfinite=False)
     optimiser.step()
     right = [(score.argmax(1) == label).float().mean() for score, label in zip(scores, labels, strict=True)]
@@ -238,7 +232,7 @@ def share_of(count: int, fabric: Fabric, *, together: int = 1) -> int:
 def _batches(
     sources: Sequence[tuple[Source, int]], recipe: Recipe, schedule: Schedule, begin: int, fabric: Fabric
 ) -> Iterator[tuple[Tensor, list[Tensor]]]:
-    """The share of this process in each batch from step `begin` on, made ahead in a thread: patches, and labels as `_draw` has them."""
+    """The share of this process in each batch from step `begin` on, made ahead in a thread: patches, and labels by source."""
     pool = ThreadPoolExecutor(1)
 
     def draw(step: int) -> Future[tuple[Pixels, list[Tensor]]]:
@@ -256,16 +250,12 @@ def _batches(
 
 
 def _draw(sources: Sequence[tuple[Source, int]], recipe: Recipe, seed: int, fabric: Fabric) -> tuple[Pixels, list[Tensor]]:
-    """Patches of all sources; labels by source, and whether each patch is degraded where the recipe asks for its history."""
     rng = np.random.default_rng(seed)
-    patches, labels, degraded = [], [], []
+    patches, labels = [], []
     for source, count in sources:
         picked = source.pick(count, rng, together=recipe.together)[fabric.global_rank :: fabric.world_size].ravel()
         patches.append(source.take(picked))
         labels.append(torch.from_numpy(source.labels[picked]))
-        degraded.append(torch.from_numpy(source.is_degraded(picked)))
-    if recipe.history:
-        labels.append(torch.cat(degraded))
     return requantise(np.concatenate(patches), recipe.requantised, rng), labels
 
 
