@@ -78,6 +78,7 @@ def test_a_fold_is_judged_by_what_was_fitted_on_the_others_alone() -> None:
     assert crossed.tables[0][0]["pixel_auc"] > 0.8
     assert crossed.shipped.bundles == [["fold", "0"], ["fold", "1"]]
     assert crossed.shipped.alarms <= 0.05 * 120
+    assert crossed.alarms_as_shipped == (crossed.shipped.alarms, 120)
 
 
 def test_how_many_may_alarm_by_hand() -> None:

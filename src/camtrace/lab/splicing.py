@@ -283,16 +283,20 @@ def folds(
         ),
     ] = 1.0,
     seed: Annotated[int, typer.Option(help="Other splices.")] = 0,
-    shipped: Annotated[bool, typer.Option(help="Ask the bundle that ships as well.")] = True,
     page: Annotated[Path | None, typer.Option(help="Page whose tables are written anew.")] = None,
-    fitted: Annotated[Path | None, typer.Option(help="JSON file for the fit of all that ships.")] = None,
+    fitted: Annotated[
+        Path | None,
+        typer.Option(help="JSON file for a new fit of all that is asked and the bundle that ships; else what ships now is judged."),
+    ] = None,
 ) -> None:
-    """Measure every fold of a build by what was fitted on the others, write the tables, and fit what ships."""
+    """Measure every fold of a build by what was fitted on the others and by what ships, and write the tables."""
     from camtrace.lab.splicing_folds import measure_folds
     from camtrace.lab.splicing_nets import read_build
     from camtrace.lab.splicing_page import FOLDS, put_into, to_markdown, write_crossed
 
-    crossed = measure_folds(read_build(work, data), kept or work / "splicing", share=share, seed=seed, shipped=shipped, told=told)
+    crossed = measure_folds(
+        read_build(work, data), kept or work / "splicing", share=share, seed=seed, refit=fitted is not None, told=told
+    )
     write_crossed(crossed, out)
     text = to_markdown(crossed)
     if page is not None:

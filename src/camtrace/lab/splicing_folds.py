@@ -24,7 +24,7 @@ from camtrace.lab.splice_metrics import Row
 from camtrace.lab.splicing import Asked, ask, draw_values, read_rows, summarise, weigh, write_rows
 from camtrace.lab.splicing_fit import fit_measured
 from camtrace.lab.splicing_nets import Build, fingerprint, write_fold
-from camtrace.tampering.alarm import Measured
+from camtrace.tampering.alarm import Measured, read_measured
 from camtrace.tampering.fusion import Layers
 
 ROWS, MAPS = "rows.csv", "maps.npz"
@@ -61,17 +61,20 @@ OF_SHIPPED = {"different makers": Kind(Way(), 0, 60)}
 
 @dataclass(frozen=True)
 class Crossed:
-    """What was measured: kinds by fold, each by the other folds' fit, and the fit of all that ships."""
+    """What was measured: kinds by fold, each by the other folds' fit, and by what ships or could ship."""
 
     tables: dict[int, list[dict[str, Any]]]  # one line a kind
     fits: dict[int, Measured]  # by the fold that they were not fitted on
     alarms: dict[int, tuple[int, int]]  # genuine photos that alarm, and all, by those
     shipped: Measured
     lines: list[dict[str, Any]]  # kinds by fold, by what ships
+    alarms_as_shipped: tuple[int, int]  # of all folds' genuine photos, by that
 
 
-def measure_folds(build: Build, kept: Path, *, share: float = 1.0, seed: int = 0, shipped: bool = True, told: Told = iter) -> Crossed:
+def measure_folds(build: Build, kept: Path, *, share: float = 1.0, seed: int = 0, refit: bool = True, told: Told = iter) -> Crossed:
     """Ask every fold, or take what was kept; `share` is how many of the photos in KINDS. With one fold alone nothing crosses.
+
+    With `refit` the bundle that ships is asked as well, and what could ship is fitted on all of it; else it is what ships now.
 
     Raises CamtraceError where `kept` holds other work, or photos are too few to fit on.
     """
@@ -80,9 +83,9 @@ def measure_folds(build: Build, kept: Path, *, share: float = 1.0, seed: int = 0
     keep_plan(kept / "plan.json", {"share": share, "seed": seed, "nets": asked_by})
     asked = {fold: _ask_fold(build, fold, kept, share=share, seed=seed, told=told) for fold in folds}
     own: dict[str, list[Asked]] = {}
-    if shipped:
+    if refit:
         own = ask_kinds(build.records, load_bundle(threads=1), OF_SHIPPED, kept / SHIPPED, share=share, seed=seed, told=told)
-    return cross(asked, own)
+    return cross(asked, own, shipped=None if refit else read_measured())
 
 
 def _ask_fold(build: Build, fold: int, kept: Path, *, share: float, seed: int, told: Told) -> dict[str, list[Asked]]:
@@ -142,11 +145,11 @@ def _restored(row: Row, part: np.ndarray[Any, np.dtype[np.float32]]) -> Asked:
     return Asked(row, Layers(*np.moveaxis(part[..., :-1], -1, 0)), part[..., -1].astype(np.int64))
 
 
-def cross(asked: dict[int, dict[str, list[Asked]]], own: dict[str, list[Asked]]) -> Crossed:
-    """Every fold by the fit of the others, then all of them by the fit of all; `own` are photos of the bundle that ships."""
+def cross(asked: dict[int, dict[str, list[Asked]]], own: dict[str, list[Asked]], *, shipped: Measured | None = None) -> Crossed:
+    """Every fold by the fit of the others, then all by what ships, or by the fit of all; `own` are photos of the bundle that ships."""
     fits = {fold: fit_asked([kinds for other, kinds in asked.items() if other != fold] or [asked[fold]]) for fold in asked}
     flattered = {one.row.bundle for part in own.values() for one in part}
-    together = fit_asked([*asked.values(), own], unbounded=flattered)
+    together = shipped or fit_asked([*asked.values(), own], unbounded=flattered)
     rows = {fold: {name: [weigh(one, fits[fold]) for one in part] for name, part in kinds.items()} for fold, kinds in asked.items()}
     again = {fold: {name: [weigh(one, together) for one in part] for name, part in kinds.items()} for fold, kinds in asked.items()}
     alarms = {
@@ -154,7 +157,8 @@ def cross(asked: dict[int, dict[str, list[Asked]]], own: dict[str, list[Asked]])
     }
     lines = [{"fold": fold, **line} for fold, kinds in again.items() for line in tell(kinds, together.threshold)]
     tables = {fold: tell(kinds, fits[fold].threshold) for fold, kinds in rows.items()}
-    return Crossed(tables, fits, alarms, together, lines)
+    everything = [row for kinds in again.values() for part in kinds.values() for row in part]
+    return Crossed(tables, fits, alarms, together, lines, count_alarms(everything, together.threshold))
 
 
 def fit_asked(parts: Sequence[dict[str, list[Asked]]], *, unbounded: Container[str] = ()) -> Measured:

@@ -43,9 +43,9 @@ def to_markdown(crossed: Crossed) -> str:
     rows = [(f"fold {fold}", line) for fold, table in crossed.tables.items() for line in table]
     alarms, genuine = (sum(counts) for counts in zip(*crossed.alarms.values(), strict=True))
     low, high = exact_interval(alarms, genuine)
-    each = ", ".join(f"{few} of {many} of fold {fold}" for fold, (few, many) in crossed.alarms.items())
+    each = ", ".join(f"{count} of {total} of fold {fold}" for fold, (count, total) in crossed.alarms.items())
     thresholds = ", ".join(f"{fit.threshold:.2f} for fold {fold}" for fold, fit in crossed.fits.items())
-    shipped = crossed.shipped
+    shipped, (few, many) = crossed.shipped, crossed.alarms_as_shipped
     return "\n".join(
         [
             "Each fold by weights and threshold of the other:",
@@ -55,8 +55,8 @@ def to_markdown(crossed: Crossed) -> str:
             f"Genuine photos that alarm, all treatments together: {each}; {alarms} of {genuine} = {alarms / genuine:.1%} ({low:.1%} to "
             f"{high:.1%}, 95 %, exact binomial). Thresholds: {thresholds}.",
             "",
-            f"By what ships (threshold {shipped.threshold:.2f}), which is fitted on both folds and the bundle that ships: "
-            f"{shipped.alarms} of {shipped.genuine} genuine photos alarm, which is no independent figure.",
+            f"By what ships (threshold {shipped.threshold:.2f}), fitted on {shipped.genuine} genuine photos of these folds and of "
+            f"the bundle that ships: {few} of {many} genuine photos alarm, which is no independent figure.",
             "",
             *_table([(f"fold {line['fold']}", line) for line in crossed.lines]),
         ]
