@@ -21,7 +21,7 @@ import torch  # noqa: E402
 import camtrace  # noqa: E402
 from camtrace.lab.build import Plan, build  # noqa: E402
 from camtrace.lab.cli import app  # noqa: E402
-from camtrace.lab.folds import STATES, both, few_shot, teach_head  # noqa: E402
+from camtrace.lab.folds import NATIVE, STATES, both, few_shot, teach_head  # noqa: E402
 from camtrace.lab.methods import METHODS  # noqa: E402
 from camtrace.lab.sources import make_source  # noqa: E402
 from camtrace.lab.train import Schedule, train  # noqa: E402
@@ -107,9 +107,10 @@ def test_few_photos_teach_a_camera_and_the_others_may_be_asked_degraded() -> Non
     native, swapped = features(cameras), features(1 - cameras)
     copies = replace(features(cameras), copies=np.ones(96, np.int64))
     base = teach_head(both(native, copies))
-    assert few_shot(native, copies, base, photos_each=2, seed=0).tolist() == [1.0] * 12
-    assert few_shot(native, copies, base, photos_each=2, seed=0, asked=native).tolist() == [1.0] * 12
-    assert few_shot(native, copies, base, photos_each=2, seed=0, asked=swapped).tolist() == [0.0] * 12
+    found = few_shot(native, copies, base, photos_each=2, seed=0, later={"same": native, "swapped": swapped})
+    assert few_shot(native, copies, base, photos_each=2, seed=0)[NATIVE].tolist() == found[NATIVE].tolist() == [1.0] * 12
+    assert found["same"].tolist() == [1.0] * 12
+    assert found["swapped"].tolist() == [0.0] * 12
 
 
 def test_unknown_net_is_wrong_usage(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ EDITORS = (
 
 _NEAR_ZERO, _NEAR_ZERO_CHROMA = 0.6, 0.3  # found by trying: rounding to 8 bit adds about 0.35 and 0.3 (standard deviation)
 _RIVALS = ((1, 0), (7, 0), (0, 1), (0, 7), (4, 0), (0, 4))  # grids that share rows or columns with the true one come nearest
-_LUMA = (0.299, 0.587, 0.114)
+LUMA = (0.299, 0.587, 0.114)
 _CHROMA = ((-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))  # JFIF's Cb and Cr
 
 # ITU-T T.81, tables K.1 and K.2, row by row: what libjpeg scales by quality
@@ -185,7 +185,7 @@ def _detail(window: Pixels) -> float:
 
 def _grid_of(window: Pixels) -> Grid | None:
     """Ask the first pixel, where most grids start, and only then all 64 places, roughly."""
-    luma = _weighted(window, _LUMA)
+    luma = _weighted(window, LUMA)
     row, column, certainty = 0, 0, _certainty(luma, 0, 0)
     if certainty < NEEDED:
         every = 2 if luma.size > 128 * 128 else 1
@@ -222,12 +222,18 @@ def _near_zero(plane: Plane, row: int, column: int, *, lowest: int = 3, limit: f
 
 @cache
 def _cosines(lowest: int) -> Plane:
-    """(64, kept): the orthonormal two-dimensional DCT of a block as one product, the lowest frequencies left out."""
+    """As `cosines`, the lowest frequencies left out."""
+    order = np.arange(BLOCK)
+    return cosines(tuple(np.flatnonzero(np.add.outer(order, order).ravel() >= lowest).tolist()))
+
+
+@cache
+def cosines(kept: tuple[int, ...]) -> Plane:
+    """(64, kept): the orthonormal two-dimensional DCT of a block as one product; frequency (u, v) has the number BLOCK * u + v."""
     order = np.arange(BLOCK)
     basis = np.cos((2 * order + 1) * order[:, None] * np.pi / 16) / 2
     basis[0] /= np.sqrt(2)
-    kept = np.add.outer(order, order).ravel() >= lowest
-    return np.ascontiguousarray(np.kron(basis, basis)[kept].T, dtype=np.float32)
+    return np.ascontiguousarray(np.kron(basis, basis)[list(kept)].T, dtype=np.float32)
 
 
 def _with_chroma(window: Pixels, grid: Grid) -> Grid:

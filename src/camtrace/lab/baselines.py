@@ -70,7 +70,7 @@ def _new(material: Material, work: Path, plan: Plan) -> Row:
     head = comparing(teach_head(taught), taught)
     answers = {state: ask_experts(head, evaluate.of_photos(own, split.test)) for state, own in {NATIVE: native, **states}.items()}
     foreign = evaluate.of_photos(native, split.left_out)
-    few = few_shot(foreign, evaluate.of_photos(copies, split.left_out), head, photos_each=SHOTS, seed=plan.seed)
+    few = few_shot(foreign, evaluate.of_photos(copies, split.left_out), head, photos_each=SHOTS, seed=plan.seed)[NATIVE]
     right = {state: _by_photo(own.photos, own.best == own.cameras, split.test) for state, own in answers.items()}
     return Row(right, answers[NATIVE].evidence.max(axis=1), ask_experts(head, foreign).evidence.max(axis=1), few)
 

@@ -127,11 +127,12 @@ def measure(
         tested[f"{count} patches"] = ask(head, of_photos(native, test), count=count)
         foreign[f"{count} patches"] = ask(head, of_photos(native, left_out), count=count)
     own, own_copies = of_photos(native, left_out), of_photos(copies, left_out)
-    shots = {n: few_shot(own, own_copies, head, photos_each=n, seed=seed) for n in FEW_SHOT_PHOTOS}
+    *fewer, most = FEW_SHOT_PHOTOS
+    shots = {n: few_shot(own, own_copies, head, photos_each=n, seed=seed)[NATIVE] for n in fewer}
     later = {state: of_photos(references, left_out) for state, references in states.items()}
-    most = FEW_SHOT_PHOTOS[-1]
-    degraded = {state: few_shot(own, own_copies, head, photos_each=most, seed=seed, asked=rest) for state, rest in later.items()}
-    saved_again = few_shot(later[SAVED_AGAIN], own_copies, head, photos_each=SAVED_AGAIN_PHOTOS, seed=seed)
+    degraded = few_shot(own, own_copies, head, photos_each=most, seed=seed, later=later)
+    shots[most] = degraded.pop(NATIVE)
+    saved_again = few_shot(later[SAVED_AGAIN], own_copies, head, photos_each=SAVED_AGAIN_PHOTOS, seed=seed)[NATIVE]
     pairs = pair_up(compare_by(taught), [of_photos(references, left_out) for references in asked.values()])
     return Fold(head.cameras, tested, foreign, shots, degraded, saved_again, pairs)
 
@@ -172,21 +173,23 @@ def _nearness(head: Head, features: NDArray[np.float32]) -> float:
 
 
 def few_shot(
-    native: References, copies: References, base: Head, *, photos_each: int, seed: int, asked: References | None = None
-) -> NDArray[np.float64]:
+    native: References, copies: References, base: Head, *, photos_each: int, seed: int, later: Mapping[str, References] | None = None
+) -> dict[str, NDArray[np.float64]]:
     """Teach `photos_each` photos of every camera, ask the others: right or wrong per photo, averaged over draws; (n_photos,).
 
-    The others are asked as `asked` has them, if given.
+    The others are asked as they are, NATIVE, and as `later` has them, by state.
     """
-    photos = np.unique(native.photos)
-    right, times = np.zeros(len(photos)), np.zeros(len(photos))
+    photos, states = np.unique(native.photos), {NATIVE: native, **(later or {})}
+    right, times = ({state: np.zeros(len(photos)) for state in states} for _ in range(2))
     for taught, rest in draw_few(native, photos_each=photos_each, draws=FEW_SHOT_DRAWS, seed=seed):
         head = teach_head(both(taught, of_photos(copies, np.unique(taught.photos).tolist())), base=base)
-        answers = ask(head, rest if asked is None else of_photos(asked, np.unique(rest.photos).tolist()))
-        places = np.searchsorted(photos, answers.photos)
-        right[places] += answers.best == answers.cameras
-        times[places] += 1
-    return (right / np.maximum(times, 1))[times > 0]
+        others = np.unique(rest.photos).tolist()
+        for state, references in states.items():
+            answers = ask(head, of_photos(references, others))
+            places = np.searchsorted(photos, answers.photos)
+            right[state][places] += answers.best == answers.cameras
+            times[state][places] += 1
+    return {state: (right[state] / np.maximum(times[state], 1))[times[state] > 0] for state in states}
 
 
 def compare_by(references: References) -> Comparison:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import load_file
 
 from camtrace.bundle import write_bundle
 from camtrace.experts import experts_onnx, join
@@ -22,6 +21,7 @@ from camtrace.lab.methods import METHODS, Features
 from camtrace.lab.protocols import Split, splits_by_device_and_scene
 from camtrace.lab.runs import NET
 from camtrace.lab.store import PatchStore, open_store, ranks_within
+from camtrace.lab.trial import load_net
 from camtrace.manifest import Camera, Manifest
 from camtrace.types import CamtraceError, References
 
@@ -107,10 +107,7 @@ def write_fold(build: Build, fold: int, out: Path) -> None:
 
 
 def _load_net(build: Build, fold: int) -> Features:
-    net = METHODS[build.plan.net].make()
-    tensors = {name: value for name, value in load_file(build.net_of(fold)).items() if not name.startswith("classifier.")}
-    net.load_state_dict(tensors)
-    return net.cpu().eval()
+    return load_net(METHODS[build.plan.net], build.net_of(fold).parent).cpu().eval()
 
 
 def _check_kept(net: Features, store: PatchStore, kept: References, folder: Path) -> None:

@@ -12,16 +12,16 @@ It says nothing of a photo whose first steps were all 1 or equal to the last one
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 8
+from camtrace.history import BLOCK, LUMA, cosines
+
 NEEDED = 1.35
 """Mean chi-square a degree of freedom of the histograms from which on a photo counts as doubled (docs/localize.md)."""
 
-_FREQUENCIES = tuple((row, column) for row in range(BLOCK) for column in range(BLOCK) if 1 <= row + column <= 6)
+_FREQUENCIES = tuple(BLOCK * row + column for row in range(BLOCK) for column in range(BLOCK) if 1 <= row + column <= 6)
 _SHIFTS = ((4, 4), (3, 5), (5, 3), (2, 6))
 _COUNTS = 15  # coefficients of 1 to so many steps; zeros and larger ones say nothing
 _FEWEST = 100  # coefficients of a frequency
@@ -30,7 +30,6 @@ _MOST = 3.0  # natural logarithm that one coefficient may add
 _AROUND = 9  # blocks that are pooled, each way
 _STEADY = 3.0  # coefficients without a say added to those of an area, so that few do not say much
 _STRIP = 64  # rows of blocks at a time
-_LUMA = (0.299, 0.587, 0.114)
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -63,7 +62,7 @@ def read_doubled(pixels: Pixels, steps: Steps | None) -> Doubled:
     rows, columns = (side // BLOCK for side in pixels.shape[:2])
     if steps is None or min(rows, columns) < 2:
         return Doubled(0.0, np.zeros((rows, columns), np.float32))
-    chosen = np.array([steps[BLOCK * row + column] for row, column in _FREQUENCIES], np.float32)
+    chosen = np.array([steps[place] for place in _FREQUENCIES], np.float32)
     counts, own, moved = _count(pixels, chosen)
     values, chi = _tell(own, moved)
     certainty = float(np.mean(chi)) if len(chi) else 0.0
@@ -77,7 +76,7 @@ def _count(pixels: Pixels, steps: Floats) -> tuple[NDArray[np.uint8], Counts, Co
     own, moved = (np.zeros((len(_FREQUENCIES), _COUNTS), np.int64) for _ in range(2))
     for first in range(0, rows, _STRIP):
         last = min(first + _STRIP, rows)
-        strip = np.asarray(pixels[BLOCK * first : BLOCK * last] @ np.array(_LUMA, np.float32), np.float32) - 128
+        strip = np.asarray(pixels[BLOCK * first : BLOCK * last] @ np.array(LUMA, np.float32), np.float32) - 128
         counts[first:last] = _round(strip, steps)
         own += _histograms(counts[first:last])
         for down, across in _SHIFTS:
@@ -90,19 +89,9 @@ def _round(luma: Floats, steps: Floats) -> NDArray[np.uint8]:
     """Blocks (r, c, frequencies) of a plane: how many steps each coefficient is, whatever its sign, _COUNTS + 1 at most."""
     rows, columns = (side // BLOCK for side in luma.shape)
     blocks = luma[: BLOCK * rows, : BLOCK * columns].reshape(rows, BLOCK, columns, BLOCK).transpose(0, 2, 1, 3)
-    coefficients = blocks.reshape(rows, columns, BLOCK * BLOCK) @ _cosines()
+    coefficients = blocks.reshape(rows, columns, BLOCK * BLOCK) @ cosines(_FREQUENCIES)
     counts: NDArray[np.uint8] = np.minimum(np.rint(np.abs(coefficients) / steps), _COUNTS + 1).astype(np.uint8)
     return counts
-
-
-@cache
-def _cosines() -> Floats:
-    """(64, frequencies): the orthonormal two-dimensional DCT of a block as one product."""
-    order = np.arange(BLOCK)
-    basis = np.cos((2 * order + 1) * order[:, None] * np.pi / 16) / 2
-    basis[0] /= np.sqrt(2)
-    columns = [np.outer(basis[row], basis[column]).ravel() for row, column in _FREQUENCIES]
-    return np.ascontiguousarray(np.stack(columns, axis=1), np.float32)
 
 
 def _histograms(counts: NDArray[np.uint8]) -> Counts:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from camtrace.history import LUMA
+
 WINDOW = 128
 STEPS = (32, 64, 128, 256, 512)
 MOST_WINDOWS = 1600
@@ -22,7 +24,6 @@ MOST_WINDOWS = 1600
 _LOWEST, _BESIDE = 6, 1  # bins without meaning: content, and next to a multiple of an eighth
 _NEAR = 9  # bins that a peak is compared with
 _FLAT = 0.5  # mean difference of neighbours below which a window says nothing
-_LUMA = (0.299, 0.587, 0.114)
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -54,7 +55,7 @@ def read_resampling(pixels: Pixels, *, origin: tuple[int, int]) -> Resampling:
     rows, columns = (_starts(side, step) for side in own.shape[:2])
     spectra = np.full((len(rows), len(columns), 2, WINDOW // 2), np.nan, np.float32)
     for number, row in enumerate(rows):
-        strip: Floats = (own[row : row + WINDOW] @ np.array(_LUMA, np.float32)).astype(np.float32)
+        strip: Floats = (own[row : row + WINDOW] @ np.array(LUMA, np.float32)).astype(np.float32)
         for place, column in enumerate(columns):
             window = strip[:, column : column + WINDOW]
             if window.shape == (WINDOW, WINDOW) and np.abs(np.diff(window, axis=1)).mean() >= _FLAT:
