@@ -90,9 +90,9 @@ class InThisProcess:
     def __init__(self, work: Callable[..., bytes]) -> None:
         self.work = work
 
-    def run(self, jobs: Iterable[bytes]) -> Iterator[bytes]:
-        for job in jobs:
-            yield self.work(job, None)
+    def run_named(self, jobs: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+        for name, job in jobs:
+            yield name, self.work(job, None)
 
 
 def embed(base: camtrace.Bundle, *paths: Path) -> list[Any]:

@@ -43,7 +43,7 @@ def trained_card(manifest: Manifest) -> str:
         f"seed {training['seed']}, {training['date']}. One run of `camtrace lab train`, not a released bundle.",
         f"Measured on {figures['tested']} test photos, protocol `{figures['protocol']}`, split {figures['split']}; "
         "95 % intervals over photos.",
-        _table(
+        markdown_table(
             ["photos right by majority", "photos right by summed evidence", "single patches right"],
             [[_share(figures["photos"]["majority"]), _share(figures["photos"]["summed"]), _share(figures["patches"])]],
         ),
@@ -98,7 +98,9 @@ def _closed_set(manifest: Manifest) -> Iterable[str]:
     columns = ("all", "unseen device", "unseen scene")
     figures = manifest.accuracy
     yield "## Which camera, among those it knows"
-    yield _table(["vote", *columns], ([way, *(_share(row[column]) for column in columns)] for way, row in figures["photos"].items()))
+    yield markdown_table(
+        ["vote", *columns], ([way, *(_share(row[column]) for column in columns)] for way, row in figures["photos"].items())
+    )
     yield (
         f"The maker is right in {_share(figures['maker'])}, a single patch in {_share(figures['patches'])}. These are shares of "
         f"photos whose best camera was the true one, whatever its probability. `{manifest.vote}` evidence is the "
@@ -111,7 +113,7 @@ def _closed_set(manifest: Manifest) -> Iterable[str]:
 def _degraded(manifest: Manifest) -> Iterable[str]:
     figures = manifest.accuracy
     yield "## After a second saving, a resizing, a crop"
-    yield _table(
+    yield markdown_table(
         ["what happened to the photo", "named rightly", "of the share for untouched photos"],
         ([state, _share(row["right"]), f"{row['of_native']:.0%}"] for state, row in figures["degraded"].items()),
     )
@@ -120,11 +122,11 @@ def _degraded(manifest: Manifest) -> Iterable[str]:
 def _few_shot(manifest: Manifest) -> Iterable[str]:
     figures = manifest.accuracy
     yield "## Cameras it was never trained on, enrolled from a few photos"
-    yield _table(["photos each", "other photos named rightly"], ([n, _share(row)] for n, row in figures["few_shot"].items()))
+    yield markdown_table(["photos each", "other photos named rightly"], ([n, _share(row)] for n, row in figures["few_shot"].items()))
     if "few_degraded" in figures:
         most = list(figures["few_shot"])[-1]
         rows = ([state, _share(row)] for state, row in figures["few_degraded"].items())
-        yield _table([f"after {most} untouched photos each, asked", "named rightly"], rows)
+        yield markdown_table([f"after {most} untouched photos each, asked", "named rightly"], rows)
         yield f"With 7 photos each, all photos saved again at JPEG 90, references too: {_share(figures['few_saved_again'])}."
     yield (
         f"{len(figures['left_out'])} cameras, {manifest.training['left_out']} at a time, only the head fitted. They are those "
@@ -137,7 +139,7 @@ def _few_shot(manifest: Manifest) -> Iterable[str]:
 def _modes(manifest: Manifest) -> Iterable[str]:
     yield "## Modes, and unknown cameras"
     said = ("model right", "family right", "maker right", "model wrong", "family wrong", "maker wrong", "unknown")
-    yield _table(
+    yield markdown_table(
         ["mode", "photos of", *said],
         (
             [mode, f"cameras it {'knows' if side == 'known' else 'does not know'}", *(f"{shares[what]:.1%}" for what in said)]
@@ -163,7 +165,7 @@ def _probabilities(manifest: Manifest, calibration: Calibration) -> Iterable[str
         "a likelihood ratio is of this camera against any other, known or not, and is cut off at "
         f"10^{calibration.limit:.1f}."
     )
-    yield _table(
+    yield markdown_table(
         ["photos", "expected calibration error", "Cllr", "known against unknown, AUROC", "unknown let through at 95 % of known"],
         ([state, *(f"{row[what]:.3f}" for what in ("ece", "cllr", "auroc", "fpr_at_95_tpr"))] for state, row in figures.items()),
     )
@@ -174,7 +176,7 @@ def _probabilities(manifest: Manifest, calibration: Calibration) -> Iterable[str
 def _comparison(manifest: Manifest) -> Iterable[str]:
     figures = manifest.accuracy["comparison"]
     yield "## Two photos: one camera model or two (`camtrace compare`)"
-    yield _table(
+    yield markdown_table(
         ["photos", "pairs", "of one model", "AUROC", "equal error", "Cllr"],
         (
             [name, row["pairs"], row["same"], f"{row['auroc']:.3f}", f"{row['equal_error']:.1%}", f"{row['cllr']:.3f}"]
@@ -194,11 +196,11 @@ def _limits(manifest: Manifest) -> Iterable[str]:
         "- Photos that were re-saved strongly, resized, filtered or sent through a messenger lose the traces it reads.\n"
         "- It tells models apart, not two devices of one model. Sister models of one maker are its commonest mistakes:"
     )
-    yield _table(["true camera", "named", "photos"], manifest.accuracy["confusions"])
+    yield markdown_table(["true camera", "named", "photos"], manifest.accuracy["confusions"])
 
 
 def _camera_table(cameras: Iterable[Camera]) -> str:
-    return _table(
+    return markdown_table(
         ["camera", "photos taught", "named rightly", "tested on"],
         ([camera.name, camera.photos, measured(camera), camera.protocol] for camera in cameras),
     )
@@ -216,6 +218,7 @@ def _share(interval: Sequence[float] | None) -> str:
     return f"{value:.1%} ({low:.1%} to {high:.1%})"
 
 
-def _table(head: list[str], rows: Iterable[Iterable[Any]]) -> str:
+def markdown_table(head: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
+    """A table in Markdown, without a line break at its end."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

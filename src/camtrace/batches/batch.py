@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -137,10 +137,8 @@ def judge_in_pool(
 
 def judge_with(pool: Pool, sources: Iterable[Source], bundle: BundleId, *, earlier: Earlier | None = None) -> Iterator[Verdict]:
     """Judge photos with a pool that is there already; see `judge_in_pool`."""
-    names: deque[str] = deque()
     earlier = Earlier(0) if earlier is None else earlier
-    for result in pool.run(_packed(sources, names), reply=lambda sha256: earlier.find(sha256.decode())):
-        name = names.popleft()
+    for name, result in pool.run_named(_packed(sources), reply=lambda sha256: earlier.find(sha256.decode())):
         if isinstance(result, Lost):
             yield not_judged(name, f"{visible(name)}: {result.reason}", bundle, sha256=result.question.decode() or None)
         else:
@@ -171,11 +169,10 @@ def work_with(bundle: Bundle, task: Task, *, read: Reader = read_bytes) -> Work:
     return work
 
 
-def _packed(sources: Iterable[Source], names: deque[str]) -> Iterator[bytes]:
-    """Photos as the bytes that go to a worker: a path, or the data of a stream, which only this process can read."""
+def _packed(sources: Iterable[Source]) -> Iterator[tuple[str, bytes]]:
+    """Photos by name, as the bytes that go to a worker: a path, or the data of a stream, which only this process can read."""
     for source in sources:
         name = describe(source)
-        names.append(name)
         kind, rest = _PATH, b""
         if not isinstance(source, str):
             try:
@@ -183,7 +180,7 @@ def _packed(sources: Iterable[Source], names: deque[str]) -> Iterator[bytes]:
             except PhotoError as error:
                 kind, rest = _REFUSED, str(error).encode("utf-8", "backslashreplace")
         encoded = os.fsencode(name)
-        yield kind + len(encoded).to_bytes(4) + encoded + rest
+        yield name, kind + len(encoded).to_bytes(4) + encoded + rest
 
 
 def _again(earlier: bytes, name: str) -> Verdict:

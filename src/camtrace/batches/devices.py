@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -83,15 +82,7 @@ class _Actor:
 
 
 def _match_with(pool: Pool, photos: Iterable[str]) -> Iterator[DeviceMatch]:
-    names: deque[str] = deque()
-
-    def jobs() -> Iterator[bytes]:
-        for photo in photos:
-            names.append(photo)
-            yield os.fsencode(photo)
-
-    for result in pool.run(jobs()):
-        name = names.popleft()
+    for name, result in pool.run_named((photo, os.fsencode(photo)) for photo in photos):
         if isinstance(result, Lost):
             yield DeviceMatch(name, None, "unreadable", UNKNOWN, None, f"{visible(name)}: {result.reason}")
         else:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import partial
 
@@ -88,17 +87,14 @@ def embed_with(pool: Pool, shots: Iterable[tuple[Source, int]]) -> Iterator[Embe
     CamtraceError
         The processes cannot be set up, or the bundle gives no numbers.
     """
-    paths: deque[str] = deque()
 
-    def jobs() -> Iterator[bytes]:
+    def jobs() -> Iterator[tuple[str, bytes]]:
         for source, copies in shots:
             assert isinstance(source, str | os.PathLike)  # albums of a folder hold nothing else
-            paths.append(os.fspath(source))
-            yield bytes([copies]) + os.fsencode(source)
+            yield os.fspath(source), bytes([copies]) + os.fsencode(source)
 
-    for result in pool.run(jobs()):
-        path = visible(paths.popleft())
-        yield PhotoError(f"{path}: {result.reason}") if isinstance(result, Lost) else _unpack(result)
+    for path, result in pool.run_named(jobs()):
+        yield PhotoError(f"{visible(path)}: {result.reason}") if isinstance(result, Lost) else _unpack(result)
 
 
 def _pack(found: Embedded) -> bytes:

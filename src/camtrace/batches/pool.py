@@ -115,6 +115,20 @@ class Pool:
         while self._crew:
             self._crew.pop().end()
 
+    def run_named(
+        self, jobs: Iterable[tuple[str, bytes]], *, reply: Callable[[bytes], bytes] = bytes
+    ) -> Generator[tuple[str, bytes | Lost]]:
+        """As `run`, for jobs with names: each result comes with the name of its job."""
+        names: deque[str] = deque()
+
+        def nameless() -> Generator[bytes]:
+            for name, job in jobs:
+                names.append(name)
+                yield job
+
+        for result in self.run(nameless(), reply=reply):
+            yield names.popleft(), result
+
     def run(self, jobs: Iterable[bytes], *, reply: Callable[[bytes], bytes] = bytes) -> Generator[bytes | Lost]:
         """Do jobs; results come in the order of the jobs, which are fetched as they are needed.
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from camtrace.card import markdown_table
 from camtrace.lab import evaluate
 from camtrace.lab.build import Material, Plan, embed_taught, fit_net, gather, kept_features
 from camtrace.lab.folds import NATIVE, STATES, both, comparing, few_shot, teach_head
@@ -146,9 +147,8 @@ def to_markdown(figures: dict[str, Any]) -> str:
         f"{SHOTS} photos each": lambda row: _share(row["few_shot"]),
         "new ahead by (paired)": lambda row: _share(row["new is ahead by, few_shot"]),
     }
-    lines = [["method", *columns], ["---"] * (1 + len(columns))]
-    lines += [[name, *(column(row) for column in columns.values())] for name, row in figures.items()]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    rows = ([name, *(column(row) for column in columns.values())] for name, row in figures.items())
+    return markdown_table(["method", *columns], rows) + "\n"
 
 
 def _share(interval: Sequence[float]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from camtrace.card import markdown_table
 from camtrace.lab.page import write_table
 from camtrace.lab.splicing_fit import exact_interval
 from camtrace.lab.splicing_folds import Crossed
@@ -50,7 +51,7 @@ def to_markdown(crossed: Crossed) -> str:
         [
             "Each fold by weights and threshold of the other:",
             "",
-            *_table(rows),
+            _table(rows),
             "",
             f"Genuine photos that alarm, all treatments together: {each}; {alarms} of {genuine} = {alarms / genuine:.1%} ({low:.1%} to "
             f"{high:.1%}, 95 %, exact binomial). Thresholds: {thresholds}.",
@@ -58,14 +59,13 @@ def to_markdown(crossed: Crossed) -> str:
             f"By what ships (threshold {shipped.threshold:.2f}), fitted on {shipped.genuine} genuine photos of these folds and of "
             f"the bundle that ships: {few} of {many} genuine photos alarm, which is no independent figure.",
             "",
-            *_table([(f"fold {line['fold']}", line) for line in crossed.lines]),
+            _table([(f"fold {line['fold']}", line) for line in crossed.lines]),
         ]
     )
 
 
-def _table(rows: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
-    lines = [[name, *_cells(line)] for name, line in rows]
-    return [f"| {' | '.join(cells)} |" for cells in (_HEAD, ["---"] * len(_HEAD), *lines)]
+def _table(rows: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    return markdown_table(_HEAD, ([name, *_cells(line)] for name, line in rows))
 
 
 def _cells(line: dict[str, Any]) -> list[str]:
@@ -96,7 +96,7 @@ def large_to_markdown(lines: Sequence[dict[str, Any]]) -> str:
         rows.append(
             [line["kind"], str(line["splices"]), str(line["genuine"]), *aucs, found, f"{line['false_alarms']} of {line['genuine']}"]
         )
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
+    return markdown_table(head, rows)
 
 
 def marks(part: str) -> tuple[str, str]:
