@@ -52,7 +52,7 @@ def plain_speed(source: Source, steps: int) -> float:
     for _ in range(steps):
         picked = rng.integers(len(labels), size=BATCH)
         batch = torch.from_numpy(patches[picked]).permute(0, 3, 1, 2).contiguous().float()
-        loss = functional.cross_entropy(trainee(batch, [BATCH])[0], torch.from_numpy(labels[picked]))
+        loss = functional.cross_entropy(trainee(batch, [BATCH])[1][0], torch.from_numpy(labels[picked]))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -22,7 +22,7 @@ from camtrace.lab.sources import make_source
 from camtrace.lab.train import Schedule
 from made_patches import two_textures
 
-SMALL = replace(METHODS["trace-net"], make=lambda: TraceNet((4, 4, 4, 4)))
+SMALL = replace(METHODS["trace-net"], make=lambda: TraceNet((4, 4, 4)))
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -51,10 +52,18 @@ def raised(tree: ast.Module) -> Iterator[tuple[str, ast.Call]]:
             yield (function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")), node.exc
 
 
+@cache
+def functions() -> dict[str, ast.FunctionDef]:
+    """Every function of the package that another module may import, by name."""
+    trees = [ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")]
+    return {one.name: one for tree in trees for one in tree.body if isinstance(one, ast.FunctionDef) and not one.name.startswith("_")}
+
+
 def words(node: ast.AST, tree: ast.Module) -> str:
-    """All text in it, and in the functions of this module that it calls."""
+    """All text in it, and in the functions of the package that it calls by name."""
     called = {part.func.id for part in ast.walk(node) if isinstance(part, ast.Call) and isinstance(part.func, ast.Name)}
-    helpers = [one for one in tree.body if isinstance(one, ast.FunctionDef) and one.name in called]
+    near = {one.name: one for one in tree.body if isinstance(one, ast.FunctionDef)}
+    helpers = [one for name, one in {**functions(), **near}.items() if name in called]
     parts = [part for root in (*getattr(node, "args", ()), *helpers) for part in ast.walk(root)]
     return "...".join(part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str))
 

@@ -7,6 +7,7 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -255,3 +256,42 @@ def test_a_frozen_net_stays_as_it_is() -> None:
     assert torch.equal(flat(trained.net), before)
     assert not np.allclose(trained.classifier.weights, hardly.classifier.weights, atol=1e-3)
     assert hardly.classifier.weights.shape == trained.classifier.weights.shape == (2, 6)
+
+
+def _moved(recipe: Recipe, *, degraded: bool = False) -> float:
+    """How far training moves the features of the patches."""
+    store = two_textures(16, size=SIZE)
+    source = make_source(replace(store, copies=np.full(len(store), int(degraded), np.int32)))
+    net = made(Linear)
+    patches = to_tensor(source.take(np.arange(len(source.chosen))))
+    before = net(patches)
+    after = run(net, recipe=recipe, source=source, steps=60).net(patches)
+    return float((after - before).detach().square().mean())
+
+
+def test_features_of_untouched_patches_may_be_remembered() -> None:
+    free, held = _moved(PLAIN), _moved(replace(PLAIN, remembered=2.0))
+    assert 0 < held < free / 2
+
+
+def test_degraded_patches_are_free_to_move() -> None:
+    assert _moved(replace(PLAIN, remembered=2.0), degraded=True) == _moved(PLAIN, degraded=True)
+
+
+def test_what_is_remembered_is_the_net_before_the_run_though_it_was_resumed(tmp_path: Path) -> None:
+    recipe = replace(PLAIN, remembered=2.0)
+    whole, checkpoint = made(Linear), tmp_path / "checkpoint.safetensors"
+    run(whole, recipe=recipe, steps=6)
+    stopped = made(Linear)
+
+    def stop(step: int, _metrics: dict[str, float]) -> None:
+        if step == 4:
+            raise KeyboardInterrupt
+
+    schedule = Schedule(6, validate_every=3, checkpoint=checkpoint)
+    torch.manual_seed(0)
+    with pytest.raises(KeyboardInterrupt):
+        train(stopped, [(textures(), 8)], recipe=recipe, schedule=schedule, log=stop)
+    resumed = made(Linear)
+    train(resumed, [(textures(), 8)], recipe=recipe, schedule=schedule)
+    torch.testing.assert_close(flat(resumed), flat(whole), rtol=0, atol=0)

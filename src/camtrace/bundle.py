@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from camtrace import bundle_check as check
 from camtrace.comparison import COMPARISON, NEARNESS, Comparison, centres_of, from_tensors, nearness, to_tensors
 from camtrace.experts import Gate
-from camtrace.manifest import MANIFEST, BundleError, Manifest, manifest_json, read_manifest
+from camtrace.manifest import MANIFEST, BundleError, Manifest, manifest_json, read_manifest, replaceable
 from camtrace.runtime import onnx_runtime
 from camtrace.safe_files import read_inside, write_folder
 from camtrace.types import BundleId, Patches, References, Votes
@@ -72,8 +72,7 @@ class Bundle:
         labels, scores = self._head.run(["labels", "scores"], {"features": features})
         if labels.shape != (len(features),) or labels.min() < 0 or labels.max() >= scores.shape[-1] or not np.isfinite(scores).all():
             raise BundleError(
-                f"{self.id.name} {self.id.version}: {HEAD} votes for what is no camera, or with what is no number; "
-                "get the bundle again, or make it anew with `camtrace enroll`"
+                replaceable(f"{self.id.name} {self.id.version}: {HEAD} votes for what is no camera, or with what is no number")
             )
         return Votes(labels, scores)
 
@@ -244,14 +243,9 @@ def _read_checked(read: Callable[..., bytes], path: Path, expected: str | None) 
     try:
         data = read(path.name, most=_FILES[path.name])
     except OSError as error:
-        raise BundleError(
-            f"{path}: a file of the bundle cannot be read: {error.strerror or error}; "
-            "get the bundle again, or make it anew with `camtrace enroll`"
-        ) from error
+        raise BundleError(replaceable(f"{path}: a file of the bundle cannot be read: {error.strerror or error}")) from error
     if expected is None:
-        raise BundleError(
-            f"{path}: the manifest has no SHA-256 for this file; get the bundle again, or make it anew with `camtrace enroll`"
-        )
+        raise BundleError(replaceable(f"{path}: the manifest has no SHA-256 for this file"))
     if _sha256(data) != expected:
         raise BundleError(f"{path}: changed since the bundle was made: SHA-256 {_sha256(data)[:12]}..., expected {expected[:12]}...")
     return data
@@ -266,8 +260,8 @@ def _session(model: bytes, folder: Path, threads: int) -> InferenceSession:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises its own family of errors, none of them public
         raise BundleError(
-            f"{folder}: ONNX Runtime cannot load the bundle's model: {error}; "
-            "get the bundle again, or make it anew with `camtrace enroll`; `camtrace doctor` says whether ONNX Runtime works here"
+            replaceable(f"{folder}: ONNX Runtime cannot load the bundle's model: {error}")
+            + "; `camtrace doctor` says whether ONNX Runtime works here"
         ) from error
 
 
@@ -281,10 +275,7 @@ def _check_models(manifest: Manifest, files: Mapping[str, bytes], folder: Path) 
         try:
             check.check_model(files[name], inputs, outputs)
         except ValueError as error:
-            raise BundleError(
-                f"{folder / name}: not a model that a bundle may hold: {error}; "
-                "get the bundle again, or make it anew with `camtrace enroll`"
-            ) from error
+            raise BundleError(replaceable(f"{folder / name}: not a model that a bundle may hold: {error}")) from error
 
 
 def _check_shapes(bundle: Bundle, folder: Path) -> None:
@@ -295,22 +286,13 @@ def _check_shapes(bundle: Bundle, folder: Path) -> None:
         features = bundle.extract(Patches(np.zeros((1, size, size, 3), np.uint8), np.zeros((1, 2), np.int64)))
         votes = bundle.cast_votes(features)
     except Exception as error:  # ONNX Runtime's own family again
-        raise BundleError(
-            f"{folder}: {FEATURES} and {HEAD} do not work on {size}x{size} patches: {error}; "
-            "get the bundle again, or make it anew with `camtrace enroll`"
-        ) from error
+        raise BundleError(replaceable(f"{folder}: {FEATURES} and {HEAD} do not work on {size}x{size} patches: {error}")) from error
     if votes.scores.shape != (1, len(manifest.cameras)):
-        raise BundleError(
-            f"{folder}: {HEAD} knows {votes.scores.shape[-1]} cameras, the manifest {len(manifest.cameras)}; "
-            "get the bundle again, or make it anew with `camtrace enroll`"
-        )
+        raise BundleError(replaceable(f"{folder}: {HEAD} knows {votes.scores.shape[-1]} cameras, the manifest {len(manifest.cameras)}"))
     try:
         check.check_tensors(bundle._tensors, dimension=manifest.dimension, n_cameras=len(manifest.cameras))
     except Exception as error:  # safetensors' own errors, KeyError for a missing tensor
-        raise BundleError(
-            f"{folder / REFERENCES}: not the references of this bundle: {error}; "
-            "get the bundle again, or make it anew with `camtrace enroll`"
-        ) from error
+        raise BundleError(replaceable(f"{folder / REFERENCES}: not the references of this bundle: {error}")) from error
 
 
 def _pack(references: References, gate: Gate | None, comparison: Comparison | None, neighbours: Comparison | None) -> bytes:

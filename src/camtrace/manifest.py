@@ -95,7 +95,7 @@ def read_manifest(data: bytes, path: Path) -> tuple[Manifest, dict[str, str]]:
     try:
         document = check.parse_json(data)
     except ValueError as error:
-        raise BundleError(f"{path}: not JSON: {error}; get the bundle again, or make it anew with `camtrace enroll`") from error
+        raise BundleError(replaceable(f"{path}: not JSON: {error}")) from error
     found = document.pop("format", None) if isinstance(document, dict) else None
     if not isinstance(found, int):
         raise BundleError(f"{path}: no format version, expected {FORMAT_VERSION}")
@@ -111,9 +111,12 @@ def read_manifest(data: bytes, path: Path) -> tuple[Manifest, dict[str, str]]:
         _check_values(manifest, hashes)
         return manifest, hashes
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise BundleError(
-            f"{path}: not a valid manifest: {error}; get the bundle again, or make it anew with `camtrace enroll`"
-        ) from error
+        raise BundleError(replaceable(f"{path}: not a valid manifest: {error}")) from error
+
+
+def replaceable(what: str) -> str:
+    """What is wrong with a bundle, and what helps."""
+    return f"{what}; get the bundle again, or make it anew with `camtrace enroll`"
 
 
 def manifest_json(manifest: Manifest, hashes: Mapping[str, str]) -> bytes:

@@ -129,8 +129,7 @@ class Database:
         if plane is None or plane.dtype != np.float16 or plane.shape != size[::-1] or not np.isfinite(plane).all():
             found = "nothing" if plane is None else f"{plane.shape} {plane.dtype}"
             raise DeviceError(
-                f"{self.folder}: {what} of {visible(name)!r}: {found}, expected {size[::-1]} finite numbers in float16; "
-                "restore the folder from a copy, or enroll its devices anew"
+                _restorable(f"{self.folder}: {what} of {visible(name)!r}: {found}, expected {size[::-1]} finite numbers in float16")
             )
         return plane.astype(np.float32)
 
@@ -141,8 +140,7 @@ class Database:
         wanted = {_label(one.size) for one in device.prints}
         if set(found) != wanted or any(one.shape != (BYTES,) or one.dtype != np.uint8 for one in found.values()):
             raise DeviceError(
-                f"{self.folder}: sketches of {visible(device.name)!r} that are not ({BYTES},) bytes for each of its sizes; "
-                "restore the folder from a copy, or enroll its devices anew"
+                _restorable(f"{self.folder}: sketches of {visible(device.name)!r} that are not ({BYTES},) bytes for each of its sizes")
             )
         return found
 
@@ -177,12 +175,17 @@ def open_database(folder: str | os.PathLike[str], *, create: bool = False) -> Da
     return _parse(folder, data)
 
 
+def _restorable(what: str) -> str:
+    """What is wrong with a database, and what helps."""
+    return f"{what}; restore the folder from a copy, or enroll its devices anew"
+
+
 def _parse(folder: Path, data: bytes) -> Database:
     path = folder / MANIFEST
     try:
         document = parse_json(data)
     except ValueError as error:
-        raise DeviceError(f"{path}: not JSON: {error}; restore the folder from a copy, or enroll its devices anew") from error
+        raise DeviceError(_restorable(f"{path}: not JSON: {error}")) from error
     found = document.get("format") if isinstance(document, dict) and document.get("what") == "devices" else None
     if not isinstance(found, int):
         raise DeviceError(f"{path}: not the manifest of a database of devices; give the folder that `camtrace device enroll` wrote")
@@ -193,9 +196,7 @@ def _parse(folder: Path, data: bytes) -> Database:
         if len({device.name for device in devices}) != len(devices):
             raise ValueError("two devices of one name")
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise DeviceError(
-            f"{path}: not a valid manifest: {error}; restore the folder from a copy, or enroll its devices anew"
-        ) from error
+        raise DeviceError(_restorable(f"{path}: not a valid manifest: {error}")) from error
     return Database(folder, {device.name: device for device in devices}, hashlib.sha256(data).hexdigest())
 
 
@@ -229,22 +230,14 @@ def _read_tensors(folder: Path, name: str, sha256: str, *, most: int) -> dict[st
     try:
         data = read_inside(folder, name, most=most)
     except OSError as error:
-        raise DeviceError(
-            f"{path}: a file of the database cannot be read: {error.strerror or error}; "
-            "restore the folder from a copy, or enroll its devices anew"
-        ) from error
+        raise DeviceError(_restorable(f"{path}: a file of the database cannot be read: {error.strerror or error}")) from error
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
-        raise DeviceError(
-            f"{path}: changed since it was written: SHA-256 {found[:12]}..., expected {sha256[:12]}...; "
-            "restore the folder from a copy, or enroll its devices anew"
-        )
+        raise DeviceError(_restorable(f"{path}: changed since it was written: SHA-256 {found[:12]}..., expected {sha256[:12]}..."))
     try:
         return load(data)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:  # the others: kinds of numbers that numpy has not
-        raise DeviceError(
-            f"{path}: not a safetensors file: {error}; restore the folder from a copy, or enroll its devices anew"
-        ) from error
+        raise DeviceError(_restorable(f"{path}: not a safetensors file: {error}")) from error
 
 
 def store(database: Database, device: Device, sums: Mapping[Size, Sums]) -> Database:

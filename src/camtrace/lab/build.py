@@ -56,13 +56,13 @@ class Plan:
 
     net: str = "trace-net"
     recipe: str = "traces"
-    steps: int = 4000
+    steps: int = 8000
     batch_real: int = 32
     batch_made: int = 96  # 0 = trained plainly, on the real photos alone
     made_cameras: int = 500
     made_photos: int = 100  # per made camera
     copies: int = 10  # degraded copies of each real photo
-    mishap_steps: int = 3000  # after `steps` on untouched photos: on those and their copies, half and half
+    mishap_steps: int = 12_000  # after `steps` on untouched photos: on those and their copies, half and half
     folds: int = 2
     left_out: int = 10  # cameras left out of a fold
     seed: int = 0

@@ -24,6 +24,7 @@ class Recipe:
     averaged: bool = False  # keep a running average of the weights
     longest_gradient: float = math.inf  # gradients are cut to this length
     together: int = 1  # patches of a shot that are judged together as well as alone, since a photo will be
+    remembered: float = 0.0  # weight of keeping the features of untouched patches as the net began with
     requantised: float = 0.0  # share of patches re-saved as JPEG at a random quality
     precision: Precision = "bf16-mixed"
 
@@ -52,8 +53,10 @@ RELEASED = Recipe("sgd", 0.01, 7.5e-4, "halved", halvings=5, bias_rate=2.0, step
 TRACES = Recipe("adamw", 3e-3, 1e-2, averaged=True, longest_gradient=5.0)
 """For TraceNet on real and made cameras together."""
 
-MISHAPS = Recipe("adamw", 2e-3, 1e-2, averaged=True, longest_gradient=5.0, together=4)
-"""For a TraceNet that knows untouched photos and now learns what becomes of them: degraded copies, one classifier for all."""
+MISHAPS = Recipe("adamw", 2e-3, 1e-2, averaged=True, longest_gradient=5.0, together=4, remembered=2.0)
+"""For a TraceNet that knows untouched photos and now learns what becomes of them: degraded copies, one classifier for all.
+
+What it knew of untouched ones it keeps (the idea of Li & Hoiem, "Learning without Forgetting", ECCV 2016, for features)."""
 
 BAROFFIO = Recipe("sgd", 0.001, 0.0, "constant", steps=50 * EPOCH, precision="32-true")
 """Baroffio et al. 2016 as Calderon et al. 2025, Table 1, give it: momentum 0.9, batches of 128."""

@@ -45,6 +45,11 @@ class Source:
         """The patches (n, size, size, 3) at some indices."""
         return self.store.patches[self.chosen[picked]]
 
+    def untouched(self, picked: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(n,) whether the patches at some indices are as the camera saved them."""
+        copies = self.store.copies
+        return np.ones(len(picked), bool) if copies is None else copies[self.chosen[picked]] == 0
+
     def thin(self, count: int) -> Source:
         """At most about `count` patches, evenly spread."""
         some = np.arange(0, len(self.chosen), max(1, math.ceil(len(self.chosen) / count)))

@@ -69,10 +69,11 @@ class Trainee(nn.Module):
             nn.init.xavier_uniform_(cast("Tensor", classifier.weight))
             nn.init.zeros_(cast("Tensor", classifier.bias))
 
-    def forward(self, patches: Tensor, sizes: Sequence[int]) -> list[Tensor]:
-        """Patches of all sources, one after the other, and how many of each -> scores by source."""
-        parts = self.net(patches).split(list(sizes))
-        return [classifier(part) for classifier, part in zip(self.classifiers, parts, strict=False)]
+    def forward(self, patches: Tensor, sizes: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
+        """Patches of all sources, one after the other, and how many of each -> their features, and scores by source."""
+        features = self.net(patches)
+        parts = features.split(list(sizes))
+        return features, [classifier(part) for classifier, part in zip(self.classifiers, parts, strict=False)]
 
     def train(self, mode: bool = True) -> Trainee:
         """A frozen net stays in evaluation mode, else its running statistics would move."""
@@ -97,6 +98,7 @@ def train(
     so. `log` gets loss, accuracy and gradient norm of every step, and the validation figures when there are some.
     """
     fabric = fabric or one_process(recipe)
+    before = copy.deepcopy(net.to(memory_format=torch.channels_last)).to(fabric.device).eval() if recipe.remembered else None
     trainee = Trainee(net.to(memory_format=torch.channels_last), [source.n_classes for source, _ in sources])
     kept = copy.deepcopy(trainee).to(fabric.device)  # the running average, or a copy of the last step
     best = copy.deepcopy(trainee).to(fabric.device)
@@ -107,12 +109,12 @@ def train(
     bar = tqdm(
         batches, "training", schedule.steps, initial=progress.step, mininterval=5, disable=None if fabric.is_global_zero else True
     )
-    for step, (patches, labels) in enumerate(bar, start=progress.step):
+    for step, batch in enumerate(bar, start=progress.step):
         if progress.is_stale(schedule.patience):
             break
         torch.manual_seed(_mix(schedule.seed, step, fabric.global_rank))  # dropout too is the same after a resumption
         _set_rate(optimiser, recipe.rate(step, schedule.steps))
-        metrics = _step(fabric, model.train(), optimiser, patches, labels, sizes, recipe)
+        metrics = _step(fabric, model.train(), optimiser, batch, sizes, recipe, before)
         _follow(kept, trainee, keep=min(0.999, (1 + step) / (10 + step)) if recipe.averaged else 0.0)
         progress = progress.after(step + 1)
         pausing = progress.step == schedule.steps or progress.step % schedule.validate_every == 0
@@ -156,21 +158,34 @@ def validate(trainee: Trainee, source: Source, fabric: Fabric) -> tuple[float, f
     for some in np.array_split(mine, max(1, math.ceil(len(mine) / _VALIDATION_BATCH))):
         if len(some):
             labels = torch.from_numpy(source.labels[some]).to(fabric.device)
-            scores = trainee(to_tensor(source.take(some)).to(fabric.device), [len(some)])[0]
+            _, (scores,) = trainee(to_tensor(source.take(some)).to(fabric.device), [len(some)])
             loss = functional.cross_entropy(scores, labels, reduction="sum")
             total += torch.stack([loss, (scores.argmax(1) == labels).sum(), torch.tensor(len(some), device=fabric.device)])
     loss, right, count = cast("Tensor", fabric.all_reduce(total, reduce_op="sum")).tolist()
     return loss / count, right / count
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """Patches of all sources, one after the other; on their way to the net as bytes."""
+
+    patches: Pixels
+    labels: list[Tensor]  # by source
+    untouched: Tensor  # (n,) bool: as the camera saved them
+
+
 def _step(
-    fabric: Fabric, model: Any, optimiser: Any, patches: Tensor, labels: list[Tensor], sizes: Sequence[int], recipe: Recipe
+    fabric: Fabric, model: Any, optimiser: Any, batch: _Batch, sizes: Sequence[int], recipe: Recipe, before: Features | None
 ) -> dict[str, float]:
     """One step; returns what it was like on the whole batch, the shares of all processes."""
-    scores = model(patches, sizes)
+    patches, labels = to_tensor(batch.patches).to(fabric.device), [label.to(fabric.device) for label in batch.labels]
+    features, scores = model(patches, sizes)
     losses = [_surprise(score.float(), label, recipe.together) for score, label in zip(scores, labels, strict=True)]
+    kept = []
+    if before is not None and batch.untouched.any():
+        kept = [_forgetting(fabric, before, patches, features, batch.untouched.to(fabric.device)) * recipe.remembered]
     optimiser.zero_grad()
-    fabric.backward(torch.stack(losses).sum())
+    fabric.backward(torch.stack([*losses, *kept]).sum())
     norm = fabric.clip_gradients(model, optimiser, max_norm=recipe.longest_gradient, error_if_nonfinite=False)
     optimiser.step()
     right = [(score.argmax(1) == label).float().mean() for score, label in zip(scores, labels, strict=True)]
@@ -178,6 +193,13 @@ def _step(
     sources = ["" if number == 0 else f"_{number}" for number in range(len(losses))]
     names = [f"{what}{source}" for what in ("loss", "accuracy") for source in sources]
     return {"gradient_norm": float(norm if norm is not None else math.nan), **dict(zip(names, told, strict=True))}
+
+
+def _forgetting(fabric: Fabric, before: Features, patches: Tensor, features: Tensor, untouched: Tensor) -> Tensor:
+    """Mean squared distance of the features of untouched patches from those that the net began with."""
+    with torch.no_grad(), fabric.autocast():
+        remembered = before(patches[untouched])
+    return functional.mse_loss(features[untouched].float(), remembered.float())
 
 
 def _surprise(scores: Tensor, labels: Tensor, together: int) -> Tensor:
@@ -229,34 +251,33 @@ def share_of(count: int, fabric: Fabric, *, together: int = 1) -> int:
     return count // fabric.world_size
 
 
-def _batches(
-    sources: Sequence[tuple[Source, int]], recipe: Recipe, schedule: Schedule, begin: int, fabric: Fabric
-) -> Iterator[tuple[Tensor, list[Tensor]]]:
-    """The share of this process in each batch from step `begin` on, made ahead in a thread: patches, and labels by source."""
+def _batches(sources: Sequence[tuple[Source, int]], recipe: Recipe, schedule: Schedule, begin: int, fabric: Fabric) -> Iterator[_Batch]:
+    """The share of this process in each batch from step `begin` on, made ahead in a thread."""
     pool = ThreadPoolExecutor(1)
 
-    def draw(step: int) -> Future[tuple[Pixels, list[Tensor]]]:
+    def draw(step: int) -> Future[_Batch]:
         return pool.submit(_draw, sources, recipe, _mix(schedule.seed, step, 0), fabric)
 
     try:
         ready = deque(draw(step) for step in range(begin, min(begin + _AHEAD, schedule.steps)))
         for step in range(begin, schedule.steps):
-            patches, labels = ready.popleft().result()
+            batch = ready.popleft().result()
             if step + _AHEAD < schedule.steps:
                 ready.append(draw(step + _AHEAD))
-            yield to_tensor(patches).to(fabric.device), [label.to(fabric.device) for label in labels]
+            yield batch
     finally:
         pool.shutdown(cancel_futures=True)  # a run may stop early
 
 
-def _draw(sources: Sequence[tuple[Source, int]], recipe: Recipe, seed: int, fabric: Fabric) -> tuple[Pixels, list[Tensor]]:
+def _draw(sources: Sequence[tuple[Source, int]], recipe: Recipe, seed: int, fabric: Fabric) -> _Batch:
     rng = np.random.default_rng(seed)
-    patches, labels = [], []
+    patches, labels, untouched = [], [], []
     for source, count in sources:
         picked = source.pick(count, rng, together=recipe.together)[fabric.global_rank :: fabric.world_size].ravel()
         patches.append(source.take(picked))
         labels.append(torch.from_numpy(source.labels[picked]))
-    return requantise(np.concatenate(patches), recipe.requantised, rng), labels
+        untouched.append(torch.from_numpy(source.untouched(picked)))
+    return _Batch(requantise(np.concatenate(patches), recipe.requantised, rng), labels, torch.cat(untouched))
 
 
 def _mix(*numbers: int) -> int:
