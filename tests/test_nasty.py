@@ -78,6 +78,7 @@ def test_the_corpus_is_the_same_every_time() -> None:
         ("several_pictures", "with a film behind", "ok"),
         ("thumbnails", "larger than the photo", "ok"),
         ("scan_bombs", "5000 scans", "unreadable"),
+        ("scan_bombs", "baseline, 500 scans", "unreadable"),  # libjpeg refuses the second one
         ("tiff", "chain of 50,000", "unreadable"),  # counting its frames was a TypeError once
         ("hardly_files", "too small", "too_small"),
         ("hardly_files", "white", "no_usable_patches"),
@@ -210,6 +211,22 @@ def test_scans_are_counted() -> None:
     assert screening.count_scans(after_soi(once, segment(0xE5, b"\xff\xda\0\4" * 500))) == 1, "nor what is in a segment"
     assert screening.count_scans(scan_bomb(5000, 64)) == screening.MAX_SCANS + 1
     assert screening.count_scans(b"\xff\xd8\xff\xd9") == 0
+
+
+def test_only_what_libjpeg_decodes_in_several_scans_is_searched_for_them() -> None:
+    def one(data: bytes) -> bool:
+        return screening._is_one_scan(data, list(screening.header_segments(data)))
+
+    plain, progressive = jpeg(picture()), jpeg(picture(), progressive=True)
+    assert one(plain)
+    assert one(after_soi(plain, segment(0xE5, b"\xff" * 9) + b"\xff" * 7)), "fill bytes move what follows"
+    assert not one(progressive)
+    start = next(start for marker, start, _ in segments(plain) if marker == SOS)
+    assert not one(plain[: start + 4] + b"\1" + plain[start + 5 :]), "a scan of the first colour: two others are to come"
+    frame = next(start for marker, start, _ in segments(plain) if marker == 0xC0)
+    assert not one(after_soi(plain, plain[frame : frame + 19])), "two frames"
+    assert not one(b"\xff\xd8\xff\xd9")
+    assert not one(plain[:start]), "no scan at all"
 
 
 def test_burdens_are_those_of_size_and_scans() -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import struct
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 MAX_SCANS = 100
@@ -39,6 +39,7 @@ _PIXELS_A_BYTE = 2048  # at least a bit for every block of one component that ma
 _ARITHMETIC = frozenset({0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})  # slower than Huffman's, by less than this factor
 _SLOWER = 10
 _SOF = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_ONE_PASS = frozenset({0xC0, 0xC1})
 _DQT, _APP1, _SOS, _EOI = 0xDB, 0xE1, 0xDA, 0xD9
 _EXIF = b"Exif\0\0"
 _SCAN = re.compile(rb"\xff\xda")  # three times as fast as bytes.find
@@ -82,11 +83,13 @@ def short_header(data: bytes) -> bytes:
 
 def find_burden(data: bytes, width: int, height: int) -> str | None:
     """Why a JPEG of this size would cost more to decode than it can be worth; None where it is worth a try."""
-    frames = [marker for marker, _, _ in header_segments(data) if marker in _SOF]
-    arithmetic = bool(_ARITHMETIC & {*frames})
+    segments = list(header_segments(data))
+    arithmetic = any(marker in _ARITHMETIC for marker, _, _ in segments)
     if len(data) * _PIXELS_A_BYTE < width * height:
         return f"{len(data)} bytes cannot hold the {width}x{height} pixels that its header promises"
-    if next(islice(_SCAN.finditer(data), 1, None), None) is None:  # only one in nearly all photos; another may be that of a preview
+    if _is_one_scan(data, segments):
+        return None
+    if next(islice(_SCAN.finditer(data), 1, None), None) is None:
         return None
     scans = count_scans(data)
     if scans > MAX_SCANS:
@@ -94,6 +97,18 @@ def find_burden(data: bytes, width: int, height: int) -> str | None:
     if scans * width * height * (_SLOWER if arithmetic else 1) > MAX_SCAN_PIXELS:
         return f"{scans} scans of {width}x{height} pixels would take too long to decode"
     return None
+
+
+def _is_one_scan(data: bytes, segments: Sequence[Segment]) -> bool:
+    """Whether the first scan is the only one that libjpeg decodes, as in nearly all photos: not progressive, all colours in it.
+
+    It refuses a second one. To find out how many others have, every byte must be looked at.
+    """
+    frames = [(marker, start) for marker, start, _ in segments if marker in _SOF]
+    if len(frames) != 1 or frames[0][0] not in _ONE_PASS or segments[-1][0] != _SOS:
+        return False
+    frame, scan = frames[0][1], segments[-1][1]
+    return data[frame + 9 : frame + 10] == data[scan + 4 : scan + 5]  # how many colours
 
 
 def count_scans(data: bytes) -> int:
