@@ -19,8 +19,8 @@ from camtrace.batches import enrolling
 from camtrace.batches.enrolling import embed_with, packed, set_up
 from camtrace.batches.pool import Limits, Pool
 from camtrace.bundle import open_bundle
-from camtrace.cli.batch import cores
 from camtrace.manifest import BundleError
+from camtrace.runtime import cores
 from camtrace.simulator import MadeCamera
 from camtrace.types import CamtraceError, PhotoError
 from made import run_cli, write_album

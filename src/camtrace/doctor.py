@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import io
-import os
 import platform
 import re
 import sys
@@ -20,6 +19,7 @@ from typing import Any, Literal
 
 from camtrace import __version__
 from camtrace.plugins import GROUPS, PluginError, find_plugins
+from camtrace.runtime import cores
 from camtrace.types import CamtraceError
 
 State = Literal["ok", "absent", "problem"]
@@ -107,8 +107,7 @@ def _system() -> Iterator[Finding]:
     version = platform.python_version()
     yield Finding("System", "Python", "ok", f"{version} ({platform.python_implementation()}), {sys.executable}")
     yield Finding("System", "platform", "ok", platform.platform())
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    yield Finding("System", "processor", "ok", f"{platform.machine()}, {cores} cores to use, {_instructions()}")
+    yield Finding("System", "processor", "ok", f"{platform.machine()}, {cores()} cores to use, {_instructions()}")
 
 
 def _instructions() -> str:

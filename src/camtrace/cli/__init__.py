@@ -169,8 +169,8 @@ def enroll(
     underscores as spaces.
     """
     from camtrace.batches.enrolling import enroll as run
-    from camtrace.cli.batch import cores
     from camtrace.enrolment import find_albums
+    from camtrace.runtime import cores
 
     total = sum(map(len, find_albums(folder).values()))
     with counting(total, "enrolling") as advance:

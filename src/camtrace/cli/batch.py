@@ -5,7 +5,6 @@ Heavy imports wait until they are needed.
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 
 from camtrace.cli.parts import is_folder
+from camtrace.runtime import cores
 
 if TYPE_CHECKING:
     from camtrace.batches.batch import Earlier, Task
@@ -112,11 +112,6 @@ def _engine(request: Request, bundle: Bundle, earlier: Earlier, feed: Iterable[s
 def _opened(feed: Iterable[str]) -> Iterator[Source]:
     for photo in feed:
         yield sys.stdin.buffer if photo == "-" else photo
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _sources(paths: Sequence[str], missing: list[str]) -> Iterator[str]:

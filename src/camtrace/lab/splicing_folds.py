@@ -43,10 +43,10 @@ class Kind:
 
 
 KINDS = {
-    "different makers": Kind(Way(), 40, 120),
+    "different makers": Kind(Way(), 40, 240),
     "one maker": Kind(Way(relation="same"), 24),
-    "JPEG 90": Kind(Way(state="jpeg 90"), 24, 40),
-    "JPEG 70": Kind(Way(state="jpeg 70"), 24, 40),
+    "JPEG 90": Kind(Way(state="jpeg 90"), 24, 60),
+    "JPEG 70": Kind(Way(state="jpeg 70"), 24, 60),
     "64 pixels, feathered over 8": Kind(Way(side=64, feather=8), 16),
     "128 pixels": Kind(Way(side=128), 16),
     "256 pixels": Kind(Way(side=256), 16),

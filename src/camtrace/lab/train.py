@@ -100,8 +100,7 @@ def train(
     fabric = fabric or one_process(recipe)
     before = copy.deepcopy(net.to(memory_format=torch.channels_last)).to(fabric.device).eval() if recipe.remembered else None
     trainee = Trainee(net.to(memory_format=torch.channels_last), [source.n_classes for source, _ in sources])
-    kept = copy.deepcopy(trainee).to(fabric.device)  # the running average, or a copy of the last step
-    best = copy.deepcopy(trainee).to(fabric.device)
+    kept, best = (copy.deepcopy(trainee).to(fabric.device) for _ in range(2))  # kept: the running average, or the last step
     model, optimiser = fabric.setup(trainee, _optimiser(recipe, trainee))
     progress = load_checkpoint(schedule.checkpoint, trainee, kept, best, optimiser)
     sizes = [share_of(count, fabric, together=recipe.together) for _, count in sources]

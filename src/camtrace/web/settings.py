@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import ipaddress
 import math
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from camtrace.runtime import cores
 from camtrace.types import CamtraceError
 
 MEGABYTE = 1_000_000
@@ -23,7 +23,7 @@ _SHORTEST_TOKEN = 16
 
 def count_workers() -> int:
     """As many as there are processors, but two at least: one of them is kept free of heavy work."""
-    return max(2, os.cpu_count() or 2)
+    return max(2, cores())
 
 
 @dataclass(frozen=True)
