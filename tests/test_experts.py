@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from camtrace.comparison import fit_comparison
-from camtrace.experts import TOGETHER, Experts, Gate, experts_onnx, fit_experts, fit_gate, join, run_experts
+from camtrace.experts import DEGRADED, LEAST, TOGETHER, UNTOUCHED, Experts, Gate, experts_onnx, fit_experts, fit_gate, join, run_experts
 from camtrace.types import References
 from made import clusters
 
@@ -57,11 +57,13 @@ def test_one_photo_by_hand() -> None:
     gate = Gate(np.array([1.0, 0.0], np.float32), -1.0)
     weights = np.array([[[1, 0], [0, 1], [-1, -1]], [[0, 2], [2, 0], [-2, -2]]], np.float32)
     biases = np.array([[0.5, -0.5, 0.0], [0.0, 1.0, -1.0]], np.float32)
-    features = np.array([[2.0, 1.0], [0.0, 3.0]], np.float32)  # mean (1, 2): odds 1 - 1 = 0, so both count half
+    features = np.array(
+        [[2.0, 1.0], [0.0, 3.0]], np.float32
+    )  # mean (1, 2): odds 0, shares 0.4 and 0.6
     votes = run_experts(Experts(gate, weights, biases), features)
     untouched = np.array([[2.5, 0.5, -3.0], [0.5, 2.5, -3.0]])
     degraded = np.array([[2.0, 5.0, -7.0], [6.0, 1.0, -7.0]])
-    np.testing.assert_allclose(votes.scores, (untouched + degraded) / 2, atol=1e-6)
+    np.testing.assert_allclose(votes.scores, 0.4 * untouched + 0.6 * degraded, atol=1e-6)
     assert votes.labels.tolist() == [1, 0]
 
 
@@ -82,8 +84,9 @@ def test_onnx_head_is_the_numpy_head(n_cameras: int, n_patches: int) -> None:
 def test_a_photo_far_from_anything_known_is_judged_without_a_warning(odds: float) -> None:
     experts = replace(random_experts(3), gate=Gate(np.zeros(8, np.float32), odds))
     votes = run_experts(experts, random_features(5))
-    expert = int(odds > 0)
-    expected = random_features(5) @ experts.weights[expert].T + experts.biases[expert]
+    untouched, everything = (random_features(5) @ experts.weights[one].T + experts.biases[one] for one in (UNTOUCHED, DEGRADED))
+    share = 1 - LEAST[UNTOUCHED] if odds > 0 else LEAST[DEGRADED]
+    expected = (1 - share) * untouched + share * everything
     np.testing.assert_allclose(votes.scores, expected, atol=1e-5)
     session = onnxruntime.InferenceSession(experts_onnx(experts), providers=["CPUExecutionProvider"])
     np.testing.assert_allclose(session.run(["scores"], {"features": random_features(5)})[0], expected, atol=1e-5)

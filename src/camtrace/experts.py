@@ -3,8 +3,9 @@
 A photo that was saved again or resized lost some of its traces and gained others, so that the features of its patches lie elsewhere
 than those of an untouched one. One softmax regression (an expert) is therefore taught on untouched photos alone, where traces
 are clearest, another on these and on degraded copies of them; the gate, a regression on the mean features of all patches, says how
-far each is heard (Jacobs, Jordan, Nowlan & Hinton, "Adaptive Mixtures of Local Experts", Neural Computation 1991). The gate knows
-no camera and comes with the bundle; the experts are fitted anew whenever cameras are enrolled.
+far each is heard (Jacobs, Jordan, Nowlan & Hinton, "Adaptive Mixtures of Local Experts", Neural Computation 1991). A light second
+saving may pass the gate unseen, and a camera that it never met may look degraded, so that both are always heard a little. The gate
+knows no camera and comes with the bundle; the experts are fitted anew whenever cameras are enrolled.
 
 Where photos are few, as when cameras are enrolled, the experts are fitted in the directions in which cameras differ most, against how
 photos of one camera vary (the linear discriminants of `camtrace.comparison`): that much the base has learnt from its own cameras.
@@ -27,6 +28,9 @@ UNTOUCHED, DEGRADED = 0, 1
 C = 1.0
 C_ALONG = 0.3
 """C where directions are given: photos of one camera vary by 1 in each of them."""
+
+LEAST = (0.05, 0.25)
+"""How far the expert for untouched photos, and that for all, are heard at least; found on the folds of the default bundle."""
 
 TOGETHER = 4
 _ITERATIONS = 150
@@ -93,8 +97,8 @@ def join(references: References, *, together: int = TOGETHER) -> References:
 
 def run_experts(experts: Experts, features: Floats, *, without: int | None = None) -> Votes:
     """The same votes as `head.onnx`, in numpy; `features` are those of one photo. `without` leaves one camera out."""
-    degraded = experts.gate.degraded(features)
-    shares = np.array([1 - degraded, degraded], np.float32)
+    everything = LEAST[DEGRADED] + (1 - sum(LEAST)) * experts.gate.degraded(features)
+    shares = np.array([1 - everything, everything], np.float32)
     scores = features @ np.tensordot(shares, experts.weights, axes=1).T + shares @ experts.biases
     if without is not None:
         others = np.delete(scores, without, axis=1)
@@ -112,6 +116,8 @@ def experts_onnx(experts: Experts) -> bytes:
         "gate_weights": experts.gate.weights[:, None],
         "gate_bias": np.float32(experts.gate.bias),
         "one": np.float32(1),
+        "least": np.float32(LEAST[DEGRADED]),
+        "rest": np.float32(1 - sum(LEAST)),
         "weights": experts.weights.reshape(2, n_cameras * dimension),
         "biases": experts.biases,
         "shape": np.array([n_cameras, dimension], np.int64),
@@ -121,8 +127,10 @@ def experts_onnx(experts: Experts) -> bytes:
         helper.make_node("MatMul", ["mean", "gate_weights"], ["projected"]),
         helper.make_node("Add", ["projected", "gate_bias"], ["odds"]),
         helper.make_node("Sigmoid", ["odds"], ["degraded"]),
-        helper.make_node("Sub", ["one", "degraded"], ["untouched"]),
-        helper.make_node("Concat", ["untouched", "degraded"], ["shares"], axis=1),
+        helper.make_node("Mul", ["degraded", "rest"], ["heard"]),
+        helper.make_node("Add", ["heard", "least"], ["everything"]),
+        helper.make_node("Sub", ["one", "everything"], ["untouched"]),
+        helper.make_node("Concat", ["untouched", "everything"], ["shares"], axis=1),
         helper.make_node("MatMul", ["shares", "weights"], ["mixed"]),
         helper.make_node("Reshape", ["mixed", "shape"], ["mixed_weights"]),
         helper.make_node("MatMul", ["shares", "biases"], ["mixed_biases"]),
