@@ -57,9 +57,7 @@ def test_one_photo_by_hand() -> None:
     gate = Gate(np.array([1.0, 0.0], np.float32), -1.0)
     weights = np.array([[[1, 0], [0, 1], [-1, -1]], [[0, 2], [2, 0], [-2, -2]]], np.float32)
     biases = np.array([[0.5, -0.5, 0.0], [0.0, 1.0, -1.0]], np.float32)
-    features = np.array(
-        [[2.0, 1.0], [0.0, 3.0]], np.float32
-    )  # mean (1, 2): odds 0, shares 0.4 and 0.6
+    features = np.array([[2.0, 1.0], [0.0, 3.0]], np.float32)  # mean (1, 2): odds 0, shares 0.4 and 0.6
     votes = run_experts(Experts(gate, weights, biases), features)
     untouched = np.array([[2.5, 0.5, -3.0], [0.5, 2.5, -3.0]])
     degraded = np.array([[2.0, 5.0, -7.0], [6.0, 1.0, -7.0]])

@@ -29,6 +29,7 @@ import pyarrow.dataset  # noqa: E402
 from camtrace.batches.cluster import Cluster, Reading, _connect, judge, locate  # noqa: E402
 from camtrace.batches.pool import Limits  # noqa: E402
 from camtrace.outputs import read_verdict  # noqa: E402
+from camtrace.runtime import cores  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings(r"ignore::DeprecationWarning:ray\.")  # Ray Data warns of its own settings
 
@@ -152,3 +153,13 @@ def test_nothing_phones_home(monkeypatch: pytest.MonkeyPatch) -> None:
     assert usage_stats_enabled(), "else this test shows nothing"
     assert not _connect(Cluster())
     assert not usage_stats_enabled()
+
+
+def test_a_cluster_of_its_own_has_room_beside_its_actors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it nothing was listed: `--engine ray --jobs 1` never ended."""
+    asked: dict[str, object] = {}
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **options: asked.update(options))
+    for actors, wanted in ((1, 2), (5, 6), (None, cores() + 1)):
+        assert _connect(Cluster(actors=actors))
+        assert asked["num_cpus"] == wanted

@@ -209,7 +209,7 @@ def other_bundle(tmp_path: Path) -> Path:
 
 def test_another_bundle_is_told_by_its_files(folder: Path, made: Report, other_bundle: Path) -> None:
     page = write(folder, made.html)
-    assert "the bundle is not that of the report, default 2: manifest.json differ by SHA-256; see --bundle" in said(
+    assert "the bundle is not that of the report, default 3: manifest.json differ by SHA-256; see --bundle" in said(
         verify(page, bundle=other_bundle)
     )
     assert "the bundle cannot be used" in said(verify(page, bundle=folder))
@@ -223,7 +223,7 @@ def test_another_bundle_is_told_by_its_files(folder: Path, made: Report, other_b
 def test_of_a_bundle_that_was_given_loaded_the_files_are_compared(folder: Path, other_bundle: Path) -> None:
     loaded = make_report(folder / "photo.jpg", bundle=camtrace.load_bundle(other_bundle), localize=False)
     page = write(folder, loaded.html)
-    assert 'photo 1, verdict, bundle, version: the report says "other", now it is "2"' in said(verify(page))
+    assert 'photo 1, verdict, bundle, version: the report says "other", now it is "3"' in said(verify(page))
     assert verify(page, bundle=other_bundle).same
 
 

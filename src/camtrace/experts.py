@@ -112,12 +112,10 @@ def experts_onnx(experts: Experts) -> bytes:
     from onnx import TensorProto, checker, helper, numpy_helper
 
     _, n_cameras, dimension = experts.weights.shape
+    numbers = {"gate_bias": experts.gate.bias, "one": 1, "least": LEAST[DEGRADED], "rest": 1 - sum(LEAST)}
     constants = {
+        **{name: np.float32(number) for name, number in numbers.items()},
         "gate_weights": experts.gate.weights[:, None],
-        "gate_bias": np.float32(experts.gate.bias),
-        "one": np.float32(1),
-        "least": np.float32(LEAST[DEGRADED]),
-        "rest": np.float32(1 - sum(LEAST)),
         "weights": experts.weights.reshape(2, n_cameras * dimension),
         "biases": experts.biases,
         "shape": np.array([n_cameras, dimension], np.int64),

@@ -22,6 +22,7 @@ from camtrace.batches.pool import Limits, Pool, Work
 from camtrace.bundle import load_bundle
 from camtrace.outputs import to_table
 from camtrace.photo import MAX_BYTES, SUFFIXES, Source, read_bytes, walk
+from camtrace.runtime import cores
 from camtrace.safe_files import read_stream
 from camtrace.screening import visible
 from camtrace.types import CamtraceError, PhotoError
@@ -94,15 +95,23 @@ def _to_actors(names: Any, actor: type, settings: tuple[Any, ...], cluster: Clus
     """Names of photos, in parts, to actors that look at them."""
     import ray
 
-    actors = cluster.actors or max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
     return names.repartition(target_num_rows_per_block=photos_at_once).map_batches(
         actor,
         fn_constructor_args=settings,
         batch_size=photos_at_once,
         batch_format="pyarrow",
         num_cpus=_OURS,
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors),
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=_count_actors(cluster)),
     )
+
+
+def _count_actors(cluster: Cluster) -> int:
+    """As many as were asked for, else one for each core of this machine, or of the cluster at the address."""
+    if cluster.actors or cluster.address is None:
+        return cluster.actors or cores()
+    import ray
+
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
 
 
 @contextmanager
@@ -132,7 +141,7 @@ def _connect(cluster: Cluster) -> bool:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         try:
             if cluster.address is None:
-                ray.init(include_dashboard=False, num_cpus=cluster.actors, **quiet)
+                ray.init(include_dashboard=False, num_cpus=_count_actors(cluster) + 1, **quiet)  # one for listing and writing
             else:
                 ray.init(address=cluster.address, **quiet)
         except Exception as error:  # ConnectionError, ValueError and others, by version

@@ -231,7 +231,7 @@ def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
 def _follow(average: nn.Module, net: nn.Module, *, keep: float) -> None:
     for kept, new in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
         if kept.dtype.is_floating_point:
-            kept.mul_(keep).add_(new, alpha=1 - keep)
+            kept.lerp_(new, 1 - keep)  # to the bit what it was where both are the same
         else:
             kept.copy_(new)
 
