@@ -44,7 +44,7 @@ _OURS, _RAYS = 0.9, 0.05  # of a core: judging leaves room on each machine for l
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where to run and how: `address` None is a local cluster of its own, `actors` None one for each core of the cluster."""
+    """Where to run and how: `address` None is a local cluster of its own, `actors` None one for each core that there is room for."""
 
     address: str | None = None
     actors: int | None = None
@@ -101,17 +101,16 @@ def _to_actors(names: Any, actor: type, settings: tuple[Any, ...], cluster: Clus
         batch_size=photos_at_once,
         batch_format="pyarrow",
         num_cpus=_OURS,
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=_count_actors(cluster)),
+        compute=ray.data.ActorPoolStrategy(size=_count_actors(cluster)),  # a pool that may grow does not, measured
     )
 
 
 def _count_actors(cluster: Cluster) -> int:
-    """As many as were asked for, else one for each core of this machine, or of the cluster at the address."""
-    if cluster.actors or cluster.address is None:
-        return cluster.actors or cores()
+    """As many as were asked for, else as there is room for: one core of the cluster is left for listing and writing."""
     import ray
 
-    return max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
+    room = max(1, int(ray.cluster_resources().get("CPU", 1)) - 1)  # type: ignore[no-untyped-call]
+    return min(cluster.actors or room, room)
 
 
 @contextmanager
@@ -141,7 +140,7 @@ def _connect(cluster: Cluster) -> bool:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         try:
             if cluster.address is None:
-                ray.init(include_dashboard=False, num_cpus=_count_actors(cluster) + 1, **quiet)  # one for listing and writing
+                ray.init(include_dashboard=False, num_cpus=(cluster.actors or cores()) + 1, **quiet)
             else:
                 ray.init(address=cluster.address, **quiet)
         except Exception as error:  # ConnectionError, ValueError and others, by version
