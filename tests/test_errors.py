@@ -25,6 +25,8 @@ STEP = re.compile(
     r"(begin|check|choose|correct|delete|draw|fetch|fewer|get|give|go|install|leave|list|make|move|put|raise|rename|restore|save|say|see|"
     r"serve|start|take|train|try|uninstall|unpack|update|upgrade|use|wait|write)\b"
 )
+SHARED = {"replaceable": "manifest.py"}
+"""By name, where it is: any other function that a message calls says nothing of a step, whatever words are in it."""
 WITHOUT = {  # what is raised -> why it has no step of its own
     "there is no map": "the verdict's reason follows",
     "no heat map": "the verdict's reason follows",
@@ -53,17 +55,16 @@ def raised(tree: ast.Module) -> Iterator[tuple[str, ast.Call]]:
 
 
 @cache
-def functions() -> dict[str, ast.FunctionDef]:
-    """Every function of the package that another module may import, by name."""
-    trees = [ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")]
-    return {one.name: one for tree in trees for one in tree.body if isinstance(one, ast.FunctionDef) and not one.name.startswith("_")}
+def shared() -> list[ast.FunctionDef]:
+    """The functions that add the step to messages of several modules."""
+    trees = [ast.parse((PACKAGE / module).read_text("utf-8")) for module in SHARED.values()]
+    return [one for tree in trees for one in tree.body if isinstance(one, ast.FunctionDef) and one.name in SHARED]
 
 
 def words(node: ast.AST, tree: ast.Module) -> str:
-    """All text in it, and in the functions of the package that it calls by name."""
+    """All text in it, and in the functions of this module or of SHARED that it calls."""
     called = {part.func.id for part in ast.walk(node) if isinstance(part, ast.Call) and isinstance(part.func, ast.Name)}
-    near = {one.name: one for one in tree.body if isinstance(one, ast.FunctionDef)}
-    helpers = [one for name, one in {**functions(), **near}.items() if name in called]
+    helpers = [one for one in (*tree.body, *shared()) if isinstance(one, ast.FunctionDef) and one.name in called]
     parts = [part for root in (*getattr(node, "args", ()), *helpers) for part in ast.walk(root)]
     return "...".join(part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str))
 

@@ -26,7 +26,7 @@ ray = pytest.importorskip("ray", reason="the cluster engine is tested only where
 import fsspec  # noqa: E402
 import pyarrow.dataset  # noqa: E402
 
-from camtrace.batches.cluster import Cluster, Reading, _connect, judge, locate  # noqa: E402
+from camtrace.batches.cluster import Cluster, Reading, _connect, _count_actors, judge, locate  # noqa: E402
 from camtrace.batches.pool import Limits  # noqa: E402
 from camtrace.outputs import read_verdict  # noqa: E402
 from camtrace.runtime import cores  # noqa: E402
@@ -163,3 +163,13 @@ def test_a_cluster_of_its_own_has_room_beside_its_actors(monkeypatch: pytest.Mon
     for actors, wanted in ((1, 2), (5, 6), (None, cores() + 1)):
         assert _connect(Cluster(actors=actors))
         assert asked["num_cpus"] == wanted
+
+
+@pytest.mark.parametrize(
+    ("cpus", "asked", "actors"), [(3, None, 2), (3, 1, 1), (3, 2, 2), (3, 9, 2), (16, None, 15), (1, None, 1), (1, 4, 1)]
+)
+def test_actors_leave_one_core_for_listing_and_writing(
+    monkeypatch: pytest.MonkeyPatch, cpus: int, asked: int | None, actors: int
+) -> None:
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": float(cpus)})
+    assert _count_actors(Cluster(actors=asked)) == actors

@@ -98,8 +98,8 @@ def train(
     so. `log` gets loss, accuracy and gradient norm of every step, and the validation figures when there are some.
     """
     fabric = fabric or one_process(recipe)
-    before = copy.deepcopy(net.to(memory_format=torch.channels_last)).to(fabric.device).eval() if recipe.remembered else None
     trainee = Trainee(net.to(memory_format=torch.channels_last), [source.n_classes for source, _ in sources])
+    before = copy.deepcopy(net).to(fabric.device).eval() if recipe.remembered else None
     kept, best = (copy.deepcopy(trainee).to(fabric.device) for _ in range(2))  # kept: the running average, or the last step
     model, optimiser = fabric.setup(trainee, _optimiser(recipe, trainee))
     progress = load_checkpoint(schedule.checkpoint, trainee, kept, best, optimiser)
@@ -170,7 +170,7 @@ class _Batch:
 
     patches: Pixels
     labels: list[Tensor]  # by source
-    untouched: Tensor  # (n,) bool: as the camera saved them
+    untouched: Tensor  # (n,) bool: as the camera saved them, in the store; `requantise` comes after that
 
 
 def _step(
