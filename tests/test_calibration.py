@@ -107,6 +107,13 @@ def test_probabilities_by_hand() -> None:
     np.testing.assert_allclose(many, [expected, expected[::-1]], rtol=1e-12)
 
 
+def test_a_lapse_is_spread_over_all_cameras_alike() -> None:
+    evidence = np.array([-3.0, 2.0, 1.0])
+    without, known = BY_HAND.probabilities(evidence, 8), BY_HAND.probabilities(evidence, 8).sum()
+    lapsing = replace(BY_HAND, lapse=0.3).probabilities(evidence, 8)
+    np.testing.assert_allclose(lapsing, 0.7 * without + 0.1 * known, rtol=1e-12)
+
+
 def test_likelihood_ratio_by_hand() -> None:
     # Of 4 known cameras each has a prior of 1 in 8: odds of 1 to 7, and even odds afterwards are 7 times as much.
     assert BY_HAND.log10_lr(0.5, 4) == pytest.approx(math.log10(7))
@@ -143,6 +150,7 @@ calibrations = st.builds(
     photos=st.just(100),
     foreign=st.just(100),
     modes=st.just({}),
+    lapse=st.sampled_from([0.0, 0.03, 0.3]),
 )
 
 
@@ -182,6 +190,20 @@ def test_probabilities_come_true() -> None:
     assert found.sum(axis=1).max() < 1
     assert expected_calibration_error(found, fresh.cameras) < 0.03
     assert found.sum(axis=1).mean() == pytest.approx(0.5, abs=0.03)  # half of them are of known cameras
+
+
+def test_photos_with_the_evidence_of_another_camera_do_not_make_the_others_less_sure() -> None:
+    """Of one photo in ten the evidence is for just any camera, as clear as that of the others."""
+
+    def strayed(seed: int) -> Measured:
+        measured, rng = draw(3000, seed, lead=8), np.random.default_rng(seed)
+        stray = measured.known & (rng.random(len(measured.cameras)) < 0.1)
+        return replace(measured, cameras=np.where(stray, rng.integers(0, N, len(stray)), measured.cameras))
+
+    calibration, fresh = fitted(strayed(0)), strayed(1)
+    assert calibration.lapse == pytest.approx(0.1, abs=0.02)
+    assert fitted(draw(3000, 0, lead=8)).lapse < 0.005, "none where none strays"
+    assert expected_calibration_error(found_in(calibration, fresh), fresh.cameras) < 0.03
 
 
 def test_likelihood_ratios_say_more_than_nothing_and_more_than_raw_evidence() -> None:
@@ -314,6 +336,8 @@ def test_round_trip_through_json() -> None:
     document = json.loads(json.dumps(asdict(calibration)))
     assert read_calibration(document) == calibration
     assert read_calibration(None) is None
+    older = {name: value for name, value in document.items() if name != "lapse"}
+    assert read_calibration(older) == replace(calibration, lapse=0.0), "bundles of earlier versions"
 
 
 @pytest.mark.parametrize(
@@ -329,6 +353,7 @@ def test_round_trip_through_json() -> None:
         {"modes": {"careful": dict.fromkeys(NAMING, 0.9)}},
         {"modes": {mode: {"model": 0.5} for mode in MODES}},
         {"modes": None},
+        {"lapse": "a few"},
         {"temperature": 1.0},
     ],
 )

@@ -258,6 +258,9 @@ CAMERA = "cameras"
         (lambda d: d["thresholds"].update(summed=float("-inf")), "-Infinity is no number of JSON"),
         (lambda d: d["calibration"].update(scale=10**400), "not a valid manifest"),
         (lambda d: d["calibration"].update(half=-5), "a calibration of less than two cameras"),
+        (lambda d: d["calibration"].update(lapse=1), "a lapse that is no share"),
+        (lambda d: d["calibration"].update(lapse=-0.1), "a lapse that is no share"),
+        (lambda d: d["calibration"].update(lapse=float("nan")), "NaN is no number of JSON"),
         (lambda d: d.update(training=[]), "training or accuracy that is no object"),
     ],
 )  # fmt: skip

@@ -147,6 +147,21 @@ def test_patches_judged_together_stay_in_one_process() -> None:
         run(made(Linear), recipe=replace(PLAIN, together=3), steps=1)
 
 
+def test_with_a_margin_the_cosine_to_the_true_camera_counts_for_less() -> None:
+    """CosFace by hand: one step whose rate is too small to change anything."""
+    store = two_textures(2, size=SIZE)
+    only = Source(store, np.array([5]), np.array([1]), np.array([0, 1]), np.array([1.0]), first=np.array([0]), size=np.array([1]))
+    curve: Curve = []
+    trained = run(made(Linear), recipe=replace(PLAIN, learning_rate=1e-30, margin=0.2), steps=1, source=only, curve=curve)
+    with torch.no_grad():
+        features = trained.net(to_tensor(only.take(np.arange(1))))
+    other, true = functional.cosine_similarity(features, torch.from_numpy(trained.classifier.weights)).tolist()
+    assert curve[0][1]["loss"] == pytest.approx(math.log(1 + math.exp(30 * (other - (true - 0.2)))), rel=1e-4)
+    assert curve[0][1]["accuracy"] == (true > other), "the margin is there to learn, not to judge"
+    assert np.allclose(np.linalg.norm(trained.classifier.weights, axis=1), 30 / np.sqrt(6)), "directions, as a linear classifier"
+    assert not trained.classifier.biases.any()
+
+
 def test_together_the_loss_is_half_that_of_patches_and_half_that_of_their_mean_scores() -> None:
     """One step whose rate is too small to change anything, on a batch that is drawn again here."""
     source, recipe, curve = textures(), replace(PLAIN, learning_rate=1e-30, together=4), cast("Curve", [])

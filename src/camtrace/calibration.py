@@ -4,11 +4,14 @@ Patches of a photo depend on each other, so it is the evidence of the photo that
 by heads that had not seen them:
 
     evidence * n / (n + half)          few patches say less than many
-    softmax(scale * evidence)          which camera, if it is one of those the bundle knows
+    softmax(scale * evidence)          which camera, if it is one of those the bundle knows;
+                                       a share `lapse` is spread over all of them alike
     sigmoid(bias + weights . (nearness, how far ahead the evidence is))    whether it is one of them at all
 
-Nearness is how near the photo lies to what taught the nearest camera (`camtrace.comparison.nearness`), or the largest evidence where a
-bundle cannot compare: evidence tells cameras from each other, not from the rest of the world.
+Without the lapse (a term of psychometrics) the few photos that are named wrongly however clear their evidence is would hold the scale
+down, and all the others would be surer than is said. Nearness is how near the photo lies to what taught the nearest camera
+(`camtrace.comparison.nearness`), or the largest evidence where a bundle cannot compare: evidence tells cameras from each other, not
+from the rest of the world.
 
 The probability of a camera is the product. It holds where a share PRIOR_KNOWN of the photos asked about comes from cameras that
 the bundle knows, each equally often; what is left of 1 is for all the other cameras in the world. The likelihood ratio is
@@ -40,6 +43,7 @@ FEWEST_PHOTOS = 30
 """Held-out photos below which nothing is calibrated: a probability needs something to stand on."""
 
 _HALVES = (0.0, 1.0, 2.0, 4.0, 8.0)
+_LARGEST_LAPSE = 0.3
 
 Floats = NDArray[np.float64]
 Groups = Mapping[Level, Sequence[str]]
@@ -57,6 +61,7 @@ class Calibration:
     photos: int  # held-out photos of known cameras behind it
     foreign: int  # photos of cameras that were not taught behind it
     modes: dict[Mode, dict[Level, float]]  # smallest probability that is named, by mode and level
+    lapse: float = 0.0  # share of photos of known cameras whose evidence is for just any camera
 
     @property
     def limit(self) -> float:
@@ -101,14 +106,15 @@ def read_calibration(document: dict[str, Any] | None) -> Calibration | None:
     modes: dict[Mode, dict[Level, float]] = {mode: {level: float(document["modes"][mode][level]) for level in NAMING} for mode in MODES}
     numbers = {name: float(document[name]) for name in ("half", "scale", "bias")}
     counts = {name: int(document[name]) for name in ("photos", "foreign")}
-    return Calibration(**{**document, **numbers, **counts, "weights": (float(first), float(second)), "modes": modes})
+    lapse = float(document.get("lapse", 0.0))  # bundles made before 2026-11-22 have none
+    return Calibration(**{**document, **numbers, **counts, "weights": (float(first), float(second)), "modes": modes, "lapse": lapse})
 
 
 def probabilities(calibration: Calibration, evidence: Floats, n_patches: NDArray[np.int64], nearness: Floats | None = None) -> Floats:
     """As `Calibration.probabilities` for many photos: (n, n_cameras)."""
     weighed = _weigh_down(evidence, n_patches, calibration.half)
     known = calibration.bias + _traits(weighed, nearness) @ np.array(calibration.weights)
-    found: Floats = _softmax(calibration.scale * weighed) * np.exp(-np.logaddexp(0, -known))[:, None]  # sigmoid without overflow
+    found: Floats = _chances(weighed, calibration.scale, calibration.lapse) * np.exp(-np.logaddexp(0, -known))[:, None]  # sigmoid
     return found
 
 
@@ -143,26 +149,29 @@ def _photos(measured: Measured) -> tuple[int, int]:
 
 
 def _fit(parts: Sequence[Measured], half: float) -> Calibration:
-    from scipy.optimize import minimize_scalar
+    from scipy.optimize import minimize
     from sklearn.linear_model import LogisticRegression
 
     weighed = [_weigh_down(measured.evidence, measured.n_patches, half) for measured in parts]
 
-    def surprise(log_scale: float) -> float:
-        return float(np.mean([_surprise(math.exp(log_scale) * own, part) for own, part in zip(weighed, parts, strict=True)]))
+    def surprise(at: Floats) -> float:
+        return float(np.mean([_surprise(own, part, math.exp(at[0]), at[1]) for own, part in zip(weighed, parts, strict=True)]))
 
-    scale = math.exp(minimize_scalar(surprise, bounds=(-3, 7), method="bounded").x)
+    spread = float(np.mean([own.std(axis=1).mean() for own in weighed]))  # evidence has no unit: where to begin, and how far to go
+    begin = -math.log(spread + 1e-6)
+    bounds = [(begin - 5, begin + 5), (0, _LARGEST_LAPSE)]
+    log_scale, lapse = minimize(surprise, (begin, _LARGEST_LAPSE / 10), method="L-BFGS-B", bounds=bounds).x.tolist()
     known = np.concatenate([measured.known for measured in parts])
     traits = np.concatenate([_traits(own, part.nearness) for own, part in zip(weighed, parts, strict=True)])
-    spread = traits.std(axis=0) + 1e-6  # evidence has no unit, so the regularisation must not depend on it
+    spread = traits.std(axis=0) + 1e-6  # nor must the regularisation depend on that unit
     detector = LogisticRegression(C=10, class_weight="balanced").fit(traits / spread, known)
     first, second = (float(weight) for weight in detector.coef_[0] / spread)
-    return Calibration(half, scale, float(detector.intercept_[0]), (first, second), 0, 0, {})
+    return Calibration(half, math.exp(log_scale), float(detector.intercept_[0]), (first, second), 0, 0, {}, lapse)
 
 
-def _surprise(scaled: Floats, measured: Measured) -> float:
+def _surprise(weighed: Floats, measured: Measured, scale: float, lapse: float) -> float:
     """Mean negative log probability of the true cameras of known photos."""
-    chance = _softmax(scaled[measured.known])[np.arange(measured.known.sum()), measured.cameras[measured.known]]
+    chance = _chances(weighed[measured.known], scale, lapse)[np.arange(measured.known.sum()), measured.cameras[measured.known]]
     return float(-np.log(chance + 1e-12).mean())
 
 
@@ -216,6 +225,12 @@ def _traits(weighed: Floats, nearness: Floats | None) -> Floats:
     """(n, 2): the nearness, or the largest evidence without one, and how far the largest evidence is ahead of the next."""
     second, first = np.sort(weighed, axis=1)[:, -2:].T
     return np.stack([first if nearness is None else nearness, first - second], axis=1)
+
+
+def _chances(weighed: Floats, scale: float, lapse: float) -> Floats:
+    """(n, n_cameras) of known photos: which camera it is."""
+    chances: Floats = (1 - lapse) * _softmax(scale * weighed) + lapse / weighed.shape[1]
+    return chances
 
 
 def _softmax(values: Floats) -> Floats:

@@ -155,8 +155,8 @@ def _check_values(manifest: Manifest, hashes: Mapping[str, str]) -> None:
     check.check_finite("threshold", manifest.thresholds.values())
     if (known := manifest.calibration) is not None:
         levels = [value for mode in known.modes.values() for value in mode.values()]
-        check.check_finite("calibration", (known.half, known.scale, known.bias, *known.weights, *levels))
-        if len(manifest.cameras) < 2 or known.half < 0:
-            raise ValueError("a calibration of less than two cameras, or of less than no patches")
+        check.check_finite("calibration", (known.half, known.scale, known.bias, known.lapse, *known.weights, *levels))
+        if len(manifest.cameras) < 2 or known.half < 0 or not 0 <= known.lapse < 1:
+            raise ValueError("a calibration of less than two cameras, of less than no patches, or with a lapse that is no share")
     if strange := [name for name in hashes if not is_plain_name(name)]:
         raise ValueError(f"files: {strange[0]!r} is not a plain name")

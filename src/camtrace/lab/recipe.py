@@ -24,6 +24,7 @@ class Recipe:
     averaged: bool = False  # keep a running average of the weights
     longest_gradient: float = math.inf  # gradients are cut to this length
     together: int = 1  # patches of a shot that are judged together as well as alone, since a photo will be
+    margin: float = 0.0  # by how much the cosine to the true camera has to lead (CosFace); 0 = plain softmax regression
     remembered: float = 0.0  # weight of keeping the features of untouched patches as the net began with
     requantised: float = 0.0  # share of patches re-saved as JPEG at a random quality
     precision: Precision = "bf16-mixed"
@@ -50,10 +51,10 @@ PAPER = Recipe("sgd", 0.015, 7.5e-3, "halved", halvings=5, steps=50 * EPOCH, pre
 RELEASED = Recipe("sgd", 0.01, 7.5e-4, "halved", halvings=5, bias_rate=2.0, steps=50 * EPOCH, precision="32-true")
 """The solver that the authors of Bondi et al. released with their weights (METHOD section 1)."""
 
-TRACES = Recipe("adamw", 3e-3, 1e-2, averaged=True, longest_gradient=5.0)
-"""For TraceNet on real and made cameras together."""
+TRACES = Recipe("adamw", 3e-3, 1e-2, averaged=True, longest_gradient=5.0, margin=0.2)
+"""For TraceNet on real and made cameras together. The margin (Wang et al., "CosFace", CVPR 2018) helps with cameras never seen."""
 
-MISHAPS = Recipe("adamw", 2e-3, 1e-2, averaged=True, longest_gradient=5.0, together=4, remembered=2.0)
+MISHAPS = Recipe("adamw", 2e-3, 1e-2, averaged=True, longest_gradient=5.0, together=4, margin=0.2, remembered=2.0)
 """For a TraceNet that knows untouched photos and now learns what becomes of them: degraded copies, one classifier for all.
 
 What it knew of untouched ones it keeps (the idea of Li & Hoiem, "Learning without Forgetting", ECCV 2016, for features)."""

@@ -35,6 +35,7 @@ from camtrace.types import CamtraceError
 
 Log = Callable[[int, dict[str, float]], None]
 _AHEAD = 8  # batches made ahead of the net
+_SCALE = 30.0  # of cosines, so that a softmax over hundreds of cameras can come near to certain (Wang et al. 2018, section 3.2)
 _VALIDATION_BATCH = 512
 
 
@@ -59,12 +60,12 @@ class Trained:
 
 
 class Trainee(nn.Module):
-    """Features and a linear classifier on them for each source."""
+    """Features and a linear classifier on them for each source; one of directions alone where they are taught with a margin."""
 
-    def __init__(self, net: Features, n_classes: Sequence[int]) -> None:
+    def __init__(self, net: Features, n_classes: Sequence[int], *, margin: bool = False) -> None:
         super().__init__()
         self.net = net
-        self.classifiers = nn.ModuleList(nn.Linear(net.dimension, n) for n in n_classes)
+        self.classifiers = nn.ModuleList((_Directions if margin else nn.Linear)(net.dimension, n) for n in n_classes)
         for classifier in self.classifiers:
             nn.init.xavier_uniform_(cast("Tensor", classifier.weight))
             nn.init.zeros_(cast("Tensor", classifier.bias))
@@ -80,6 +81,19 @@ class Trainee(nn.Module):
         super().train(mode)
         self.net.train(mode and any(parameter.requires_grad for parameter in self.net.parameters()))
         return self
+
+
+class _Directions(nn.Linear):
+    """A direction for each camera; scores are cosines, scaled. No bias moves them: it stays zero."""
+
+    def __init__(self, dimension: int, n_classes: int) -> None:
+        super().__init__(dimension, n_classes)
+        self.bias.requires_grad_(False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (n, dimension) -> scores (n, n_classes), -30 to 30; in float32, since bfloat16 would round cosines to 0.004."""
+        with torch.autocast(features.device.type, enabled=False):
+            return _SCALE * functional.linear(functional.normalize(features.float()), functional.normalize(self.weight))
 
 
 def train(
@@ -98,7 +112,7 @@ def train(
     so. `log` gets loss, accuracy and gradient norm of every step, and the validation figures when there are some.
     """
     fabric = fabric or one_process(recipe)
-    trainee = Trainee(net.to(memory_format=torch.channels_last), [source.n_classes for source, _ in sources])
+    trainee = Trainee(net.to(memory_format=torch.channels_last), [source.n_classes for source, _ in sources], margin=recipe.margin > 0)
     before = copy.deepcopy(net).to(fabric.device).eval() if recipe.remembered else None
     kept, best = (copy.deepcopy(trainee).to(fabric.device) for _ in range(2))  # kept: the running average, or the last step
     model, optimiser = fabric.setup(trainee, _optimiser(recipe, trainee))
@@ -125,8 +139,19 @@ def train(
             save_checkpoint(schedule.checkpoint, progress, trainee, kept, best, optimiser)
     fabric.barrier()
     best = best.cpu().eval()
-    first = cast("nn.Linear", best.classifiers[0])
-    return Trained(best.net, SoftmaxHead(_array(first.weight), _array(first.bias)), progress)
+    return Trained(best.net, _head(cast("nn.Linear", best.classifiers[0])), progress)
+
+
+def _head(classifier: nn.Linear) -> SoftmaxHead:
+    """The classifier as a linear one.
+
+    Of directions the same camera is the first for every patch; how sure it is there goes by the norm of the features, which the
+    batch norm at the end of a net holds near the root of their number.
+    """
+    weights = classifier.weight
+    if isinstance(classifier, _Directions):
+        weights = functional.normalize(weights) * (_SCALE / classifier.in_features**0.5)
+    return SoftmaxHead(_array(weights), _array(classifier.bias))
 
 
 def one_process(recipe: Recipe) -> Fabric:
@@ -179,7 +204,7 @@ def _step(
     """One step; returns what it was like on the whole batch, the shares of all processes."""
     patches, labels = to_tensor(batch.patches).to(fabric.device), [label.to(fabric.device) for label in batch.labels]
     features, scores = model(patches, sizes)
-    losses = [_surprise(score.float(), label, recipe.together) for score, label in zip(scores, labels, strict=True)]
+    losses = [_surprise(score.float(), label, recipe) for score, label in zip(scores, labels, strict=True)]
     kept = []
     if before is not None and batch.untouched.any():
         kept = [_forgetting(fabric, before, patches, features, batch.untouched.to(fabric.device)) * recipe.remembered]
@@ -201,12 +226,16 @@ def _forgetting(fabric: Fabric, before: Features, patches: Tensor, features: Ten
     return functional.mse_loss(features[untouched].float(), remembered.float())
 
 
-def _surprise(scores: Tensor, labels: Tensor, together: int) -> Tensor:
-    """Cross-entropy of patches; with several `together` the mean of that and of the cross-entropy of their mean scores."""
+def _surprise(scores: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
+    """Cross-entropy of patches, the true camera's score cut by the margin.
+
+    With several `together` the mean of that and of the cross-entropy of their mean scores.
+    """
+    scores = scores - recipe.margin * _SCALE * functional.one_hot(labels, scores.shape[1])
     alone = functional.cross_entropy(scores, labels)
-    if together == 1:
+    if recipe.together == 1:
         return alone
-    joint = functional.cross_entropy(scores.view(-1, together, scores.shape[1]).mean(dim=1), labels[::together])
+    joint = functional.cross_entropy(scores.view(-1, recipe.together, scores.shape[1]).mean(dim=1), labels[:: recipe.together])
     return (alone + joint) / 2
 
 
