@@ -9,6 +9,7 @@ at a time: nothing as large as the photo is ever made.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,26 +44,28 @@ def select_patches(
         behind = f" behind row {origin[0]}, column {origin[1]}" if any(origin) else ""
         raise PhotoError(f"{photo.source}: {width}x{height} pixels{behind}, expected at least {size}x{size}", status="too_small")
     scores = RULES[rule](pixels, size)  # (rows, columns), -inf = excluded
-    order = np.argsort(-scores, axis=None, kind="stable")[:count]
+    order = np.argsort(-scores, axis=None, kind="stable")
     order = order[np.isfinite(scores.ravel()[order])]
-    if not len(order):
+    corners = np.stack(np.unravel_index(order, scores.shape), axis=1) * size + np.array(origin)
+    patches = _cut(photo.pixels, corners, size)
+    if rule in UNSATURATED:
+        patches = ((corner, patch) for corner, patch in patches if patch.max() < 255)
+    chosen = list(islice(patches, count))
+    if not chosen:
         raise PhotoError(
             f"{photo.source}: all {scores.size} patches are saturated; a photo that is not all burnt out or black is needed",
             status="no_usable_patches",
         )
-    positions = np.stack(np.unravel_index(order, scores.shape), axis=1) * size + np.array(origin)
-    return Patches(_cut(photo.pixels, positions, size), positions)
+    positions, cut = zip(*chosen, strict=True)
+    return Patches(np.stack(cut), np.stack(positions))
 
 
 def mid_tone(pixels: NDArray[np.uint8], size: int) -> Score:
-    """The paper's text: no saturated sample, then the mean closest to half the dynamic range."""
+    """The paper's text: the mean closest to half the dynamic range; it is one of UNSATURATED."""
     columns = pixels.shape[1] // size
-    brightest, total = [], []
-    for band in _bands(pixels, size):
-        brightest.append(np.maximum.reduce(band, axis=0).reshape(columns, -1).max(axis=1))
-        total.append(_sum_down(band).reshape(columns, -1).sum(axis=1, dtype=np.uint32))
-    mean = np.array(total) / (3 * size * size)
-    return np.where(np.array(brightest) < 255, -np.abs(mean - 127.5), -np.inf)
+    totals = [_sum_down(band).reshape(columns, -1).sum(axis=1, dtype=np.uint32) for band in _bands(pixels, size)]
+    score: Score = -np.abs(np.array(totals) / (3 * size * size) - 127.5)
+    return score
 
 
 def quality(pixels: NDArray[np.uint8], size: int) -> Score:
@@ -94,6 +97,8 @@ def _from_outside(found: object, label: str) -> Rule:
 
 RULES: plugins.Extended[Rule] = plugins.extend({"mid-tone": mid_tone, "quality": quality}, plugins.RULES, fit=_from_outside)
 """Rule by name -> function(pixels, size) -> scores of the grid; larger is better, -inf excludes. `RULES.builtin`: without plug-ins."""
+UNSATURATED = frozenset({"mid-tone"})
+"""Rules that pass over patches with a saturated sample. Patches are looked at for that from the best on, since most never need be."""
 RESIZED = "resized"
 """Calderon et al. 2025 shrink the whole photo: the traces of processing go with it. There to measure what that costs."""
 
@@ -139,6 +144,8 @@ def _across(sums: Sums, size: int) -> Sums:
     return summed
 
 
-def _cut(pixels: NDArray[np.uint8], positions: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
-    """(n, 2) corners -> (n, size, size, 3)."""
-    return np.stack([pixels[row : row + size, column : column + size] for row, column in positions.tolist()])
+def _cut(pixels: NDArray[np.uint8], corners: NDArray[np.int64], size: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
+    """(n, 2) corners, each with its patch (size, size, 3), a view."""
+    for corner in corners:
+        row, column = corner.tolist()
+        yield corner, pixels[row : row + size, column : column + size]
