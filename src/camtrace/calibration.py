@@ -42,7 +42,7 @@ these shots are degraded or have few patches, and untouched photos are named mor
 FEWEST_PHOTOS = 30
 """Held-out photos below which nothing is calibrated: a probability needs something to stand on."""
 
-_HALVES = (0.0, 1.0, 2.0, 4.0, 8.0)
+_HALVES = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 _LARGEST_LAPSE = 0.3
 
 Floats = NDArray[np.float64]

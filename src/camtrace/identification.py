@@ -51,7 +51,7 @@ def identify(
     bundle
         A loaded bundle or its folder; the one that ships with camtrace if not given.
     patches
-        How many patches are asked at most; the bundle's own number (32 for the default) if not given.
+        How many patches are asked at most; the bundle's own number (64 for the default) if not given.
     vote
         `majority` or `summed`; the bundle's better one if not given, which is the one that is calibrated.
     mode

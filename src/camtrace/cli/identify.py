@@ -55,7 +55,8 @@ def _many(*words: str, **options: Any) -> Any:
 PathsArgument = Annotated[list[str], typer.Argument(metavar="PATH...", help="Photos, folders of photos, or - for standard input.")]
 ToOption = Annotated[str, typer.Option("--to", callback=_check_format, help="text, json, jsonl, csv or, with --out, parquet.")]
 PatchesOption = Annotated[
-    int | None, typer.Option("--patches", min=1, help="How many patches are asked at most. Else the bundle's number, 32.")
+    int | None,
+    typer.Option("--patches", min=1, help="How many patches are asked at most. Else the bundle's number, mostly 64."),
 ]
 VoteOption = Annotated[
     str | None, typer.Option("--vote", callback=_check_vote, help="majority or summed; else the bundle's better one.")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from camtrace.card import markdown_table
 from camtrace.lab import evaluate
 from camtrace.lab.build import Material, Plan, embed_taught, fit_net, gather, kept_features
-from camtrace.lab.folds import NATIVE, STATES, both, comparing, few_shot, teach_head
+from camtrace.lab.folds import NATIVE, STATES, both, comparing, few_shot, teach_head, thin
 from camtrace.lab.folds import ask as ask_experts
 from camtrace.lab.heads import teach
 from camtrace.lab.methods import METHODS, Features
@@ -65,10 +65,10 @@ def run_baselines(data: Path, work: Path, plan: Plan, out: Path) -> dict[str, An
 
 def _new(material: Material, work: Path, plan: Plan) -> Row:
     split, folder = material.splits[0], work / "fold0"
-    native, copies = embed_taught(fit_net(material, folder, plan, photos=split.train), material, folder)
-    states = {state: _asked(material, work, state, folder, None) for state in STATES}
+    native, copies = embed_taught(fit_net(material, folder, plan, photos=split.train), material, folder, patches=plan.patches)
+    states = {state: _asked(work, state, folder, None, plan) for state in STATES}
     taught = both(evaluate.of_photos(native, split.train), evaluate.of_photos(copies, split.train))
-    head = comparing(teach_head(taught), taught)
+    head = comparing(teach_head(thin(taught)), taught)
     answers = {state: ask_experts(head, evaluate.of_photos(own, split.test)) for state, own in {NATIVE: native, **states}.items()}
     foreign = evaluate.of_photos(native, split.left_out)
     few = few_shot(foreign, evaluate.of_photos(copies, split.left_out), head, photos_each=SHOTS, seed=plan.seed)[NATIVE]
@@ -82,9 +82,9 @@ def _published(material: Material, work: Path, plan: Plan, name: str) -> Row:
     folder.mkdir(parents=True, exist_ok=True)
     store = material.real
     copies = np.zeros(len(store), np.int32) if store.copies is None else store.copies
-    untouched = np.flatnonzero((store.ranks() < evaluate.VOTING_PATCHES) & (copies == 0))
+    untouched = np.flatnonzero((store.ranks() < plan.patches) & (copies == 0))
     native = kept_features(folder / "native.safetensors", lambda: evaluate.embed_some(net, store, untouched))
-    states = {NATIVE: native, **{state: _asked(material, work, state, folder, net) for state in STATES}}
+    states = {NATIVE: native, **{state: _asked(work, state, folder, net, plan) for state in STATES}}
     own = evaluate.of_photos(native, split.train)
     taught = teach(own.of(ranks_within(own.photos) < TAUGHT_PATCHES), method, c=plan_c(method.name))
     judged = {state: evaluate.ask(taught, evaluate.of_photos(asked, split.test)) for state, asked in states.items()}
@@ -111,14 +111,14 @@ def _trained_plainly(material: Material, folder: Path, photos: Sequence[int]) ->
     return net
 
 
-def _asked(material: Material, work: Path, state: str, folder: Path, net: Features | None) -> References:
+def _asked(work: Path, state: str, folder: Path, net: Features | None, plan: Plan) -> References:
     from camtrace.lab.store import open_store
 
     file = state.replace(" ", "-")
 
     def embed() -> References:
         assert net is not None, "the fold keeps these"
-        return evaluate.embed(net, open_store(work / "asked" / file))
+        return evaluate.embed(net, open_store(work / "asked" / file), count=plan.patches)
 
     return kept_features(folder / f"{file}.safetensors", embed)
 

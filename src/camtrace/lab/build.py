@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,12 @@ from safetensors.numpy import load_file, save_file
 
 from camtrace.bundle import check_target, write_bundle
 from camtrace.card import built_card
-from camtrace.experts import TOGETHER, C, experts_onnx, join
+from camtrace.experts import C, experts_onnx, join
 from camtrace.lab import evaluate
 from camtrace.lab.comparing import fit_line
 from camtrace.lab.datasets import Record, read_dataset
 from camtrace.lab.export import export_onnx
-from camtrace.lab.folds import STATES, Fold, both, compare_by, near_by, teach_head
+from camtrace.lab.folds import STATES, Fold, both, compare_by, near_by, teach_head, thin
 from camtrace.lab.folds import measure as ask_fold
 from camtrace.lab.methods import METHODS, Features
 from camtrace.lab.plan import keep_plan
@@ -33,7 +34,7 @@ from camtrace.lab.recipe import MISHAPS, RECIPES
 from camtrace.lab.reliability import draw_calibration
 from camtrace.lab.runs import fit_features
 from camtrace.lab.sources import Source, make_source
-from camtrace.lab.store import Cut, PatchStore, cache_made, cache_photos, ranks_within
+from camtrace.lab.store import PER_PHOTO, Cut, PatchStore, cache_made, cache_photos
 from camtrace.lab.summary import calibrate_folds, find_families, summarise
 from camtrace.lab.train import Schedule
 from camtrace.manifest import Camera, Manifest
@@ -42,9 +43,6 @@ from camtrace.photo import read_photo
 from camtrace.simulator import JpegTables, make_cameras
 from camtrace.types import References
 from camtrace.vote import WAYS
-
-REFERENCE_PATCHES = 480
-"""Patches of untouched photos kept a camera in the shipped bundle, spread over its photos; those of copies come on top."""
 
 COPY_PATCHES = 8
 """Patches of each copy that a head is taught on."""
@@ -69,6 +67,7 @@ class Plan:
     mishap_real: int = 56  # patches of a batch
     mishap_made: int = 72
     made_copies: int = 2  # degraded copies of each made photo
+    patches: int = PER_PHOTO  # of a photo that are asked
 
 
 @dataclass(frozen=True)
@@ -89,8 +88,8 @@ def build(data: Path, out: Path, work: Path, plan: Plan, *, name: str, version: 
     folds = [measure_fold(material, work, plan, number) for number in range(plan.folds)]
     photos = range(len(material.records))
     net = fit_net(material, work / "final", plan, photos=photos)
-    references = both(*embed_taught(net, material, work / "final"))
-    head = teach_head(_thin(references))
+    references = both(*embed_taught(net, material, work / "final", patches=plan.patches))
+    head = teach_head(thin(references))
     bare = _manifest(material, plan, folds, name=name, version=version)
     groups = bare.groups
     accuracy = summarise(material.records, material.names, folds, groups)
@@ -105,7 +104,7 @@ def build(data: Path, out: Path, work: Path, plan: Plan, *, name: str, version: 
         manifest,
         features=export_onnx(net),
         head=experts_onnx(head.experts),
-        references=join(_thin(references)),
+        references=join(thin(references)),
         gate=head.experts.gate,
         comparison=fit_line(compare_by(references), folds),
         neighbours=near_by(references),
@@ -135,6 +134,7 @@ def _manifest(material: Material, plan: Plan, folds: Sequence[Fold], *, name: st
         head="experts",
         families=find_families(material.names, makers, folds),
         regularisation=C,
+        patch_count=plan.patches,
         training={
             "data": f"{len(material.records)} photos of {len(material.names)} cameras",
             "date": datetime.now(UTC).date().isoformat(),
@@ -204,28 +204,29 @@ def measure_fold(material: Material, work: Path, plan: Plan, number: int) -> Fol
     """Train without the fold's test devices, scenes and left-out cameras, and ask about them."""
     split, folder = material.splits[number], work / f"fold{number}"
     net = fit_net(material, folder, plan, photos=split.train)
-    native, copies = embed_taught(net, material, folder)
+    native, copies = embed_taught(net, material, folder, patches=plan.patches)
     asked = sorted({photo for each in material.splits for photo in (*each.test, *each.left_out)})
     labels = [material.names.index(record.camera) for record in material.records]
     states = {}
     for state in STATES:
-        cut = Cut(count=evaluate.VOTING_PATCHES, degradation=state)
+        cut = Cut(count=plan.patches, degradation=state)
         store = cache_photos(material.records, work / "asked" / state.replace(" ", "-"), labels=labels, cut=cut, photos=asked)
-        states[state] = kept_features(folder / f"{state.replace(' ', '-')}.safetensors", lambda: evaluate.embed(net, store))  # noqa: B023
+        embed = partial(evaluate.embed, net, store, count=plan.patches)
+        states[state] = kept_features(folder / f"{state.replace(' ', '-')}.safetensors", embed)
     return ask_fold(native, copies, states, train=split.train, test=split.test, left_out=split.left_out, seed=plan.seed)
 
 
-def embed_taught(net: Features, material: Material, folder: Path) -> tuple[References, References]:
-    """Features of all photos and of some of their degraded copies, kept in the folder."""
+def embed_taught(net: Features, material: Material, folder: Path, *, patches: int) -> tuple[References, References]:
+    """Features of so many patches of all photos, and of some of their degraded copies, kept in the folder."""
     store = material.real
     copy = store.copies if store.copies is not None else np.zeros(len(store), np.int32)
     rank = store.ranks()
     chosen = {
-        "native": np.flatnonzero((copy == 0) & (rank < evaluate.VOTING_PATCHES)),
+        "native": np.flatnonzero((copy == 0) & (rank < patches)),
         "copies": np.flatnonzero((copy > 0) & (copy <= COPIES) & (rank < COPY_PATCHES)),
     }
     native, copies = (
-        kept_features(folder / f"{part}.safetensors", lambda: evaluate.embed_some(net, store, positions))  # noqa: B023
+        kept_features(folder / f"{part}.safetensors", partial(evaluate.embed_some, net, store, positions))
         for part, positions in chosen.items()
     )
     return native, copies
@@ -259,18 +260,6 @@ def _cameras(material: Material, tested: dict[str, list[Any]]) -> tuple[Camera, 
             )
         )
     return tuple(cameras)
-
-
-def _thin(references: References) -> References:
-    """Some patches of every camera, spread over its photos: the best of each, and as many again of each of its copies."""
-    assert references.copies is not None
-    rank = ranks_within(references.photos * (COPIES + 1) + references.copies)
-    keep = np.zeros(len(references.photos), bool)
-    for camera in np.unique(references.cameras):
-        own = references.cameras == camera
-        each = max(TOGETHER, REFERENCE_PATCHES // len(np.unique(references.photos[own])) // TOGETHER * TOGETHER)
-        keep |= own & (rank < np.where(references.copies == 0, each, min(each, TOGETHER)))
-    return references.of(keep)
 
 
 def _tables(records: Iterable[Record]) -> tuple[JpegTables, ...]:

@@ -27,6 +27,7 @@ from camtrace.lab.protocols import LEAKY, PROTOCOLS, Split
 from camtrace.lab.recipe import RECIPES, Precision
 from camtrace.lab.runs import list_runs, to_table
 from camtrace.lab.single import make_fabric, run_method
+from camtrace.lab.store import PER_PHOTO
 from camtrace.lab.trial import Budget, Material, Trial
 from camtrace.types import CamtraceError
 
@@ -193,6 +194,7 @@ def build_bundle(
     left_out: Annotated[int, typer.Option(min=2, help="Cameras that a fold leaves out whole.")] = DEFAULT.left_out,
     copies: Annotated[int, typer.Option(min=1, help="Degraded copies of each real photo.")] = DEFAULT.copies,
     mishap_steps: Annotated[int, typer.Option(help="Steps on photos and their copies, after --steps.")] = DEFAULT.mishap_steps,
+    patches: Annotated[int, typer.Option(min=1, max=PER_PHOTO, help="Patches of a photo that are asked.")] = DEFAULT.patches,
     seed: int = DEFAULT.seed,
     baselines: Annotated[
         Path | None, typer.Option("--baselines", help="Also measure the published methods on the first fold; a folder for the table.")
@@ -202,7 +204,10 @@ def build_bundle(
     """Build a bundle to release: honest folds first; with --out, then train on everything and write it with its card."""
     for option, value, allowed in (("net", net, METHODS), ("recipe", recipe, RECIPES)):
         _check(option, value, allowed)
-    plan = Plan(net, recipe, steps, batch_real, batch_made, made_cameras, made_photos, copies, mishap_steps, folds, left_out, seed)
+    plan = Plan(
+        *(net, recipe, steps, batch_real, batch_made, made_cameras, made_photos, copies, mishap_steps, folds, left_out, seed),
+        patches=patches,
+    )
     figures = measure(data, work, plan) if out is None else build(data, out, work, plan, name=name, version=version, force=force)
     if baselines is not None:  # after the folds, whose degraded photos it asks about
         run_baselines(data, work, plan, baselines)

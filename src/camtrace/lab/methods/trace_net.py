@@ -18,14 +18,14 @@ from camtrace.lab.recipe import TRACES
 class TraceNet(Features):
     """A small net that sees only fine detail and pools statistics over the whole patch.
 
-    A fixed high-pass removes the content (photo minus its [1 2 1] x [1 2 1] / 16 blur), and what is left is cut off at +-2 levels,
-    as SPAM does: a camera shows in the least of it, larger steps are content. Mean and standard deviation of the last maps do not
-    depend on where things lie, while strides of 8 in all keep the 8x8 JPEG phase apart. The first convolution already strides, with
-    more maps than samples that it skips: half the time of the net of Bondi et al.
+    A fixed high-pass removes the content (photo minus its [1 2 1] x [1 2 1] / 16 blur, cut off at +-20 levels), so that what is
+    left is how the camera processed it; mean and standard deviation of the last maps do not depend on where things lie, while
+    strides of 8 in all keep the 8x8 JPEG phase apart. The first convolution already strides, with more maps than samples that it
+    skips: half the time of the net of Bondi et al.
     """
 
     dimension = 128
-    CUT = 2.0
+    CUT = 20.0
     high_pass: Tensor
 
     def __init__(self, widths: tuple[int, int, int] = (32, 64, 128)) -> None:
