@@ -19,6 +19,7 @@ pytestmark = pytest.mark.lab
 import torch  # noqa: E402
 
 import camtrace  # noqa: E402
+from camtrace.lab import folds  # noqa: E402
 from camtrace.lab.build import Plan, build  # noqa: E402
 from camtrace.lab.cli import app  # noqa: E402
 from camtrace.lab.folds import NATIVE, STATES, both, few_shot, teach_head  # noqa: E402
@@ -111,6 +112,19 @@ def test_few_photos_teach_a_camera_and_the_others_may_be_asked_degraded() -> Non
     assert few_shot(native, copies, base, photos_each=2, seed=0)[NATIVE].tolist() == found[NATIVE].tolist() == [1.0] * 12
     assert found["same"].tolist() == [1.0] * 12
     assert found["swapped"].tolist() == [0.0] * 12
+
+
+def test_a_head_is_taught_on_the_best_patches_of_every_photo_as_many_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    """32 a camera: 8 of each of four photos, all 16 of a lone one, and as many as are judged together of each copy."""
+    monkeypatch.setattr(folds, "REFERENCE_PATCHES", 32)
+    photos = np.repeat(np.arange(5), 24)
+    copies = np.tile(np.repeat([0, 1], [16, 8]), 5)  # of each photo 16 patches, then 8 of a copy, the best first
+    order = np.arange(len(photos), dtype=np.float32)
+    kept = folds.thin(References(order[:, None], (photos == 4).astype(np.int64), photos, copies))
+    assert kept.copies is not None
+    assert np.bincount(kept.photos[kept.copies == 0]).tolist() == [8, 8, 8, 8, 16]
+    assert np.bincount(kept.photos[kept.copies == 1]).tolist() == [4] * 5
+    assert kept.features[:12, 0].tolist() == [*range(8), *range(16, 20)]
 
 
 def test_unknown_net_is_wrong_usage(tmp_path: Path) -> None:
