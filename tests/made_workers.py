@@ -16,7 +16,10 @@ from camtrace.types import CamtraceError
 
 
 def obey(_word: str = "") -> Work:
-    """Does what the job says: `sleep 0.1`, `exit 3`, `signal 9`, `raise`, `hold 100` (MiB), `ask x`; the answer is the job itself."""
+    """Does what the job says: `sleep 0.1`, `exit 3`, `signal 9`, `raise`, `hold 100` (MiB), `ask x`, `environment X`.
+
+    The answer is the job itself, if it has no other.
+    """
 
     def work(job: bytes, ask: Ask) -> bytes:
         verb, _, what = job.decode().partition(" ")
@@ -33,6 +36,8 @@ def obey(_word: str = "") -> Work:
             raise ValueError(what)
         elif verb == "ask":
             return ask(what.encode())
+        elif verb == "environment":
+            return os.environ[what].encode()
         return job
 
     return work

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import multiprocessing
+import os
 import sys
 import time
 import tracemalloc
@@ -18,6 +19,7 @@ import made_workers
 from camtrace.batches.batch import Earlier, Task, judge, judge_here, judge_in_pool
 from camtrace.batches.pool import AHEAD, Limits, Lost, Pool
 from camtrace.photo import find_photos, walk
+from camtrace.runtime import ONE_THREAD
 from camtrace.simulator import MadeCamera
 from camtrace.types import CamtraceError, PhotoError, Verdict
 from made import encode, made_photo, noise
@@ -179,6 +181,16 @@ def test_a_worker_that_dies_is_replaced_and_its_job_reported(pool: Pool) -> None
     assert exited == Lost("the process that judged it died (exit status 7)")
     assert raised == Lost("the process that judged it died (exit status 1)")
     assert killed == Lost(f"the process that judged it died ({'exit status 15' if sys.platform == 'win32' else 'SIGTERM'})")
+
+
+def test_workers_do_their_algebra_in_one_thread_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ONE_THREAD:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MKL_NUM_THREADS", "3")
+    with Pool(made_workers.obey, workers=1, limits=Limits(20)) as pool:
+        told = list(pool.run([f"environment {name}".encode() for name in ONE_THREAD]))
+    assert dict(zip(ONE_THREAD, told, strict=True)) == {**dict.fromkeys(ONE_THREAD, b"1"), "MKL_NUM_THREADS": b"3"}
+    assert [name for name in ONE_THREAD if name in os.environ] == ["MKL_NUM_THREADS"], "the parent's own is as it was"
 
 
 def test_a_worker_that_died_between_jobs_costs_no_job(pool: Pool) -> None:

@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from camtrace.batches.child import death_in_words, limit_memory, set_alarm
+from camtrace.runtime import one_thread_each
 from camtrace.types import CamtraceError
 
 Ask = Callable[[bytes], bytes]
@@ -229,7 +230,8 @@ def _hire(setup: Callable[..., Work], args: tuple[Any, ...], limits: Limits) -> 
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, setup, args, limits), daemon=True)
-    process.start()
+    with one_thread_each():
+        process.start()
     theirs.close()  # else its end would never be seen
     return _Worker(process, ours)
 

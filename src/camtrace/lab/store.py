@@ -24,6 +24,7 @@ from camtrace.history import cut_patches, find_grid, origin_of
 from camtrace.lab.datasets import Record
 from camtrace.patches import PATCH_SIZE
 from camtrace.photo import decode_photo, read_photo
+from camtrace.runtime import one_thread_each
 from camtrace.simulator import MadeCamera, clean_scene, save, shoot
 from camtrace.types import PhotoError
 
@@ -147,7 +148,7 @@ def _workers(jobs: int) -> Iterator[Callable[..., Iterable[Any]]]:
     if jobs == 1:
         yield map
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with one_thread_each(), ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         yield partial(pool.map, chunksize=4)
 
 

@@ -17,6 +17,7 @@ from multiprocessing import connection
 from typing import Any
 
 from camtrace.batches.child import limit_memory, set_alarm
+from camtrace.runtime import ONE_THREAD
 
 _LARGEST_FRAME = 1 << 30
 _LARGEST_HEAD = 64 << 20
@@ -50,8 +51,8 @@ def work(pipe: Pipe, memory: int, pixels: int) -> None:
     for name in ("SIGINT", "SIGTERM"):  # meant for the service, which still wants what it has accepted to be answered
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")  # the workers are the parallel part
+    for name, value in ONE_THREAD.items():
+        os.environ.setdefault(name, value)
     from camtrace.web.tasks import Desk
 
     desk = Desk(pixels=pixels)
