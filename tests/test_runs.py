@@ -24,6 +24,7 @@ import camtrace  # noqa: E402
 import killed_run  # noqa: E402
 from camtrace.lab import runs  # noqa: E402
 from camtrace.lab.methods import METHODS  # noqa: E402
+from camtrace.lab.plan import keep_plan  # noqa: E402
 from camtrace.lab.runs import list_runs, to_table  # noqa: E402
 from camtrace.lab.sources import to_tensor  # noqa: E402
 from camtrace.lab.tracking import columns, read_metrics  # noqa: E402
@@ -112,6 +113,16 @@ def test_what_is_loaded_is_what_was_trained(complete: Path, tmp_path: Path) -> N
 def test_another_seed_gives_another_net(complete: Path, tmp_path: Path) -> None:
     fit(tmp_path, schedule=Schedule(4, seed=1, validate_every=2))
     assert not same_net(tmp_path, complete)
+
+
+def test_a_setting_that_the_plan_could_not_know_may_be_off(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "plan.json"
+    assert not keep_plan(path, {"steps": 4, "recipe": {"rate": 0.1}})
+    assert keep_plan(path, {"steps": 4, "recipe": {"rate": 0.1, "margin": 0.0}, "frozen": False})
+    with pytest.raises(CamtraceError, match=r"holds other work \(recipe.margin None -> 0.2\)"):
+        keep_plan(path, {"steps": 4, "recipe": {"rate": 0.1, "margin": 0.2}})
+    with pytest.raises(CamtraceError, match=r"holds other work \(recipe.rate 0.1 -> 0, steps 4 -> None\)"):
+        keep_plan(path, {"recipe": {"rate": 0}})
 
 
 @pytest.mark.parametrize("finished", [True, False])

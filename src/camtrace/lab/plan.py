@@ -13,6 +13,8 @@ from camtrace.types import CamtraceError
 def keep_plan(path: Path, plan: dict[str, Any], *, writing: bool = True) -> bool:
     """Write the plan of a folder to `path` in it, or compare it with the one that is there; returns whether one was.
 
+    A setting that came to camtrace after the folder was begun may be off (0, False, None): that is what was done without it.
+
     Of several processes one is `writing`; all check, so that none waits for one that gave up.
 
     Raises
@@ -22,7 +24,9 @@ def keep_plan(path: Path, plan: dict[str, Any], *, writing: bool = True) -> bool
     """
     if path.is_file():
         old, new = (flatten(_strict(given)) for given in (json.loads(path.read_text("utf-8")), json.loads(json.dumps(_strict(plan)))))
-        changed = [f"{key} {old.get(key)} -> {new.get(key)}" for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+        later = {key for key in new if key not in old and not new[key]}
+        differing = [key for key in sorted({*old, *new} - later) if old.get(key) != new.get(key)]
+        changed = [f"{key} {old.get(key)} -> {new.get(key)}" for key in differing]
         if changed:
             raise CamtraceError(f"{path.parent}: holds other work ({', '.join(changed)}); choose another folder")
         return True
