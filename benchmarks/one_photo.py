@@ -28,13 +28,11 @@ from camtrace.bundle import FEATURES, Bundle, load_bundle
 from camtrace.claim import agrees
 from camtrace.history import cut_patches, examine, find_grid
 from camtrace.identification import gather, identify
-from camtrace.patches import select_patches
+from camtrace.patches import PATCH_COUNT, select_patches
 from camtrace.photo import decode_photo
 from camtrace.screening import find_burden
 from camtrace.types import Patches
 from camtrace.vote import decide
-
-PAPER_PATCHES = 32
 
 
 def decoded(data: bytes) -> Any:
@@ -85,7 +83,7 @@ def measure(name: str, data: bytes, bundle: Bundle, net: plain_way.Net, rounds: 
     height, width = simplejpeg.decode_jpeg_header(data)[:2]
     check(data, bundle, net)
     ways: dict[str, Callable[[], object]] = {"decode": lambda: decoded(data), "camtrace": lambda: identify(data, bundle=bundle)}
-    ways["fewer"] = lambda: identify(data, bundle=bundle, patches=PAPER_PATCHES)
+    ways["fewer"] = lambda: identify(data, bundle=bundle, patches=PATCH_COUNT)
     ways |= {f"part {part}": work for part, work in parts(data, bundle).items()}
     quick = in_turns(ways, rounds=rounds)
     slow = in_turns(
@@ -102,7 +100,7 @@ def measure(name: str, data: bytes, bundle: Bundle, net: plain_way.Net, rounds: 
         "decode_ms": round(1000 * quick["decode"], 1),
         "camtrace_ms": round(1000 * quick["camtrace"], 1),
         "camtrace_to_decode": round(quick["camtrace"] / quick["decode"], 2),
-        f"with_{PAPER_PATCHES}_patches_to_decode": round(quick["fewer"] / quick["decode"], 2),
+        f"with_{PATCH_COUNT}_patches_to_decode": round(quick["fewer"] / quick["decode"], 2),
         "decode_and_net_to_decode": round((quick["decode"] + quick["part net"]) / quick["decode"], 2),
         **{
             f"reference_{rule}_to_camtrace": round(slow[f"reference {rule}"] / min(slow["camtrace"], quick["camtrace"]), 1)

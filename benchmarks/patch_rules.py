@@ -33,7 +33,7 @@ def plain(pixels: Pixels, score: Callable[[NDArray[np.float64]], float]) -> NDAr
 
 
 def plain_mid_tone(patch: NDArray[np.float64]) -> float:
-    return -np.inf if patch.max() >= 255 else -abs(patch.mean() - 127.5)
+    return -abs(float(patch.mean()) - 127.5)  # camtrace looks for saturated samples when it chooses, not when it scores
 
 
 def plain_quality(patch: NDArray[np.float64]) -> float:

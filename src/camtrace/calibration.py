@@ -106,7 +106,7 @@ def read_calibration(document: dict[str, Any] | None) -> Calibration | None:
     modes: dict[Mode, dict[Level, float]] = {mode: {level: float(document["modes"][mode][level]) for level in NAMING} for mode in MODES}
     numbers = {name: float(document[name]) for name in ("half", "scale", "bias")}
     counts = {name: int(document[name]) for name in ("photos", "foreign")}
-    lapse = float(document.get("lapse", 0.0))  # bundles made before 2026-11-22 have none
+    lapse = float(document.get("lapse", 0.0))  # older bundles have none
     return Calibration(**{**document, **numbers, **counts, "weights": (float(first), float(second)), "modes": modes, "lapse": lapse})
 
 

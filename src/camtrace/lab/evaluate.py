@@ -19,14 +19,13 @@ from camtrace.lab.store import PatchStore
 from camtrace.types import References, Votes, VotingWay
 from camtrace.vote import WAYS, weigh
 
-VOTING_PATCHES = 32
 _RESAMPLES = 2000
 
 Interval = tuple[float, float, float]  # value, lower and upper end of the 95 % interval
 
 
 @torch.no_grad()
-def embed(net: torch.nn.Module, store: PatchStore, *, count: int = VOTING_PATCHES, batch: int = 512) -> References:
+def embed(net: torch.nn.Module, store: PatchStore, *, count: int, batch: int = 512) -> References:
     """Features of the `count` best patches of every photo of a store, in float32."""
     return embed_some(net, store, np.flatnonzero(store.ranks() < count), batch=batch)
 

@@ -55,7 +55,7 @@ TRACES = Recipe("adamw", 3e-3, 1e-2, averaged=True, longest_gradient=5.0)
 """For TraceNet on real and made cameras together."""
 
 COSFACE = replace(TRACES, margin=0.2)
-"""The same with the margin loss of Wang et al., "CosFace", CVPR 2018: better after 1,000 steps, no better after 20,000 (lab book)."""
+"""The same with the margin loss of Wang et al., "CosFace", CVPR 2018: better after 1,000 steps, not tried alone to the end."""
 
 MISHAPS = Recipe("adamw", 2e-3, 1e-2, averaged=True, longest_gradient=5.0, together=4, remembered=2.0)
 """For a TraceNet that knows untouched photos and now learns what becomes of them: degraded copies, one classifier for all.

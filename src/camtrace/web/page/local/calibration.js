@@ -10,7 +10,7 @@ export function probabilities(calibration, evidence, patches, nearness) {
   const known = calibration.bias + (nearness ?? first) * near + (first - second) * ahead;
   const powers = weighed.map((value) => Math.exp(calibration.scale * (value - first)));
   const total = powers.reduce((sum, power) => sum + power, 0);
-  const lapse = calibration.lapse ?? 0; // bundles made before 2026-11-22 have none
+  const lapse = calibration.lapse ?? 0; // older bundles have none
   return powers.map((power) => ((1 - lapse) * (power / total) + lapse / evidence.length) / (1 + Math.exp(-known)));
 }
 
