@@ -54,13 +54,43 @@ def cut(pixels: Pixels, positions: NDArray[np.int64], size: int) -> Pixels:
     return np.stack([pixels[row : row + size, column : column + size] for row, column in positions])
 
 
+def in_floats(model: bytes) -> bytes:
+    """The network of a bundle without its 8 bits: the same weights as floats, and maps that are not rounded."""
+    import onnx
+    from onnx import numpy_helper
+
+    found = onnx.load_from_string(model)
+    held = {tensor.name: tensor for tensor in found.graph.initializer}
+    same: dict[str, str] = {}  # names of values that are now one
+    kept = []
+    for node in found.graph.node:
+        first = same.get(node.input[0], node.input[0]) if node.input else ""
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+            node.input[:] = [same.get(name, name) for name in node.input]
+            kept.append(node)
+        elif node.op_type == "DequantizeLinear" and first in held:
+            values, scale, zero = (numpy_helper.to_array(held[name]).astype(np.float64) for name in (first, *node.input[1:3]))
+            sides = (-1, *[1] * (values.ndim - 1))  # weights by output map, biases one by one
+            held[node.output[0]] = numpy_helper.from_array(
+                ((values - zero.reshape(sides)) * scale.reshape(sides)).astype(np.float32).reshape(values.shape), node.output[0]
+            )
+        else:
+            same[node.output[0]] = first
+    used = {name for node in kept for name in node.input}
+    for field, values in ((found.graph.node, kept), (found.graph.initializer, [held[name] for name in held if name in used])):
+        del field[:]
+        field.extend(values)
+    onnx.checker.check_model(found)
+    return bytes(found.SerializeToString())
+
+
 def eager_net(model: bytes, *, channels_last: bool = False) -> Net:
-    """The network of a bundle, node by node in PyTorch."""
+    """The network of a bundle, node by node in PyTorch, in floats."""
     import onnx
     import torch
     from onnx import helper, numpy_helper
 
-    graph = onnx.load_from_string(model).graph
+    graph = onnx.load_from_string(in_floats(model)).graph
     constants = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
     nodes = [
         (node.op_type, list(node.input), node.output[0], {one.name: helper.get_attribute_value(one) for one in node.attribute})

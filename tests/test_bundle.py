@@ -74,13 +74,14 @@ def test_a_calibration_families_and_the_kind_of_head_come_back(bundle: camtrace.
     loaded = load_bundle(tmp_path / "one").manifest
     assert loaded == manifest
     assert loaded.calibration == CALIBRATION
-    assert json.loads((tmp_path / "one" / MANIFEST).read_text("utf-8"))["format"] == FORMAT_VERSION == 2
+    assert json.loads((tmp_path / "one" / MANIFEST).read_text("utf-8"))["format"] == FORMAT_VERSION == 3
 
 
 def test_copies_and_gate_come_back(bundle: camtrace.Bundle, tmp_path: Path) -> None:
     old = bundle.references()
     copies = np.arange(len(old.photos)) % 7
-    gate = Gate(np.linspace(-1, 1, bundle.manifest.dimension, dtype=np.float32), 0.375)
+    weights = np.linspace(-1, 1, 3 * bundle.manifest.dimension, dtype=np.float32).reshape(3, -1)
+    gate = Gate(weights, np.array([0.375, 0, -1], np.float32))
     write_again(bundle, tmp_path / "one", references=References(old.features, old.cameras, old.photos, copies), gate=gate)
     loaded = load_bundle(tmp_path / "one")
     after = loaded.references()
@@ -89,7 +90,7 @@ def test_copies_and_gate_come_back(bundle: camtrace.Bundle, tmp_path: Path) -> N
     np.testing.assert_array_equal(after.features, old.features)
     assert after.copies.dtype == np.int64
     np.testing.assert_array_equal(loaded.gate().weights, gate.weights)
-    assert loaded.gate().bias == gate.bias
+    np.testing.assert_array_equal(loaded.gate().biases, gate.biases)
     plain = load_bundle_without_gate(bundle, tmp_path / "two")
     assert plain.references().copies is None
     assert plain.comparison() is None

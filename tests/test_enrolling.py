@@ -106,7 +106,8 @@ def test_what_crosses_between_the_processes_is_what_was_there(folder: Path, bund
     expected = enrolment.embed_photo(first, bundle, copies=2)
     assert found.sha256 == expected.sha256
     assert len(found.features) == len(expected.features) == 3
-    for one, other in zip(found.features, expected.features, strict=True):
+    assert [*found.features] == [*expected.features] == [0, 1, 2]
+    for one, other in zip(found.features.values(), expected.features.values(), strict=True):
         np.testing.assert_array_equal(one, other)
         assert one.dtype == np.float32
     assert isinstance(failure, PhotoError)

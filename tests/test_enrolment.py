@@ -162,7 +162,7 @@ def gated(tmp_path_factory: pytest.TempPathFactory, bundle: camtrace.Bundle) -> 
     parts = []
     for number, camera in enumerate(different_cameras()[:2]):
         photo = decode_photo(made_photo(camera, 950, size=256), "made")
-        shots = [select_patches(photo), *copies_of(photo, (0, 0), rule="mid-tone", size=64)]
+        shots = [select_patches(photo), *(patches for _, patches in copies_of(photo, (0, 0), rule="mid-tone", size=64))]
         for copy, patches in enumerate(shots):
             features = bundle.extract(patches)
             parts.append((features, np.full(len(features), number), np.full(len(features), copy)))

@@ -11,18 +11,38 @@ import pytest
 from numpy.typing import NDArray
 
 from camtrace.comparison import fit_comparison
-from camtrace.experts import DEGRADED, LEAST, TOGETHER, UNTOUCHED, Experts, Gate, experts_onnx, fit_experts, fit_gate, join, run_experts
+from camtrace.experts import (
+    CHANGED,
+    LEAST,
+    OF_A_COPY,
+    SAVED_AGAIN,
+    TOGETHER,
+    UNTOUCHED,
+    Experts,
+    Gate,
+    experts_onnx,
+    fit_experts,
+    fit_gate,
+    join,
+    kinds_of,
+    run_experts,
+)
 from camtrace.types import References
 from made import clusters
 
 SHIFT = 4.0
 
 
-def random_experts(n_cameras: int, *, dimension: int = 8, seed: int = 0) -> Experts:
+def deaf(dimension: int, *, n_experts: int = 3) -> Gate:
+    """A gate that knows nothing."""
+    return Gate(np.zeros((n_experts, dimension), np.float32), np.zeros(n_experts, np.float32))
+
+
+def random_experts(n_cameras: int, *, dimension: int = 8, seed: int = 0, n_experts: int = 3) -> Experts:
     rng = np.random.default_rng(seed)
-    gate = Gate(rng.normal(size=dimension).astype(np.float32), 0.3)
-    weights = rng.normal(size=(2, n_cameras, dimension)).astype(np.float32)
-    biases = rng.normal(size=(2, n_cameras)).astype(np.float32)
+    gate = Gate(rng.normal(size=(n_experts, dimension)).astype(np.float32), rng.normal(size=n_experts).astype(np.float32))
+    weights = rng.normal(size=(n_experts, n_cameras, dimension)).astype(np.float32)
+    biases = rng.normal(size=(n_experts, n_cameras)).astype(np.float32)
     return Experts(gate, weights - weights.mean(axis=1, keepdims=True), biases - biases.mean(axis=1, keepdims=True))
 
 
@@ -31,11 +51,11 @@ def random_features(count: int, *, dimension: int = 8, seed: int = 1) -> NDArray
 
 
 def with_copies(counts: list[int], *, copies: int = 2, seed: int = 0, spread: float = 1.0) -> References:
-    """Clusters of `clusters`, and copies of each photo whose features lie SHIFT further on in the last dimension."""
+    """Clusters of `clusters`, and copies of each photo: odd ones lie SHIFT further on in the last dimension, even ones twice as far."""
     clean = clusters(counts, seed=seed, spread=spread)
     noise = np.random.default_rng(seed + 1).normal(0, spread, (copies, *clean.features.shape))
     moved = clean.features + noise
-    moved[..., -1] += SHIFT
+    moved[..., -1] += SHIFT * kinds_of(1 + np.arange(copies))[:, None]
     return References(
         np.concatenate([clean.features, *moved]).astype(np.float32),
         np.tile(clean.cameras, copies + 1),
@@ -54,10 +74,12 @@ def anew(references: References) -> References:
 
 
 def test_one_photo_by_hand() -> None:
-    gate = Gate(np.array([1.0, 0.0], np.float32), -1.0)
+    gate = Gate(np.array([[0.0, 0.0], [1.0, 0.0]], np.float32), np.array([0.0, -1.0], np.float32))
     weights = np.array([[[1, 0], [0, 1], [-1, -1]], [[0, 2], [2, 0], [-2, -2]]], np.float32)
     biases = np.array([[0.5, -0.5, 0.0], [0.0, 1.0, -1.0]], np.float32)
-    features = np.array([[2.0, 1.0], [0.0, 3.0]], np.float32)  # mean (1, 2): odds 0, shares 0.4 and 0.6
+    features = np.array(
+        [[2.0, 1.0], [0.0, 3.0]], np.float32
+    )  # mean (1, 2): the same odds; of 0.7 half each, and at least 0.05 and 0.25
     votes = run_experts(Experts(gate, weights, biases), features)
     untouched = np.array([[2.5, 0.5, -3.0], [0.5, 2.5, -3.0]])
     degraded = np.array([[2.0, 5.0, -7.0], [6.0, 1.0, -7.0]])
@@ -65,10 +87,11 @@ def test_one_photo_by_hand() -> None:
     assert votes.labels.tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("n_experts", [2, 3])
 @pytest.mark.parametrize("n_cameras", [2, 3, 12])
 @pytest.mark.parametrize("n_patches", [1, 7, 200])
-def test_onnx_head_is_the_numpy_head(n_cameras: int, n_patches: int) -> None:
-    experts, features = random_experts(n_cameras), random_features(n_patches)
+def test_onnx_head_is_the_numpy_head(n_cameras: int, n_patches: int, n_experts: int) -> None:
+    experts, features = random_experts(n_cameras, n_experts=n_experts), random_features(n_patches)
     session = onnxruntime.InferenceSession(experts_onnx(experts), providers=["CPUExecutionProvider"])
     labels, scores = session.run(["labels", "scores"], {"features": features})
     votes = run_experts(experts, features)
@@ -78,16 +101,20 @@ def test_onnx_head_is_the_numpy_head(n_cameras: int, n_patches: int) -> None:
     assert scores.shape == (n_patches, n_cameras)
 
 
-@pytest.mark.parametrize("odds", [-1e4, -100.0, 100.0, 1e4])
-def test_a_photo_far_from_anything_known_is_judged_without_a_warning(odds: float) -> None:
-    experts = replace(random_experts(3), gate=Gate(np.zeros(8, np.float32), odds))
-    votes = run_experts(experts, random_features(5))
-    untouched, everything = (random_features(5) @ experts.weights[one].T + experts.biases[one] for one in (UNTOUCHED, DEGRADED))
-    share = 1 - LEAST[UNTOUCHED] if odds > 0 else LEAST[DEGRADED]
-    expected = (1 - share) * untouched + share * everything
-    np.testing.assert_allclose(votes.scores, expected, atol=1e-5)
-    session = onnxruntime.InferenceSession(experts_onnx(experts), providers=["CPUExecutionProvider"])
-    np.testing.assert_allclose(session.run(["scores"], {"features": random_features(5)})[0], expected, atol=1e-5)
+@pytest.mark.parametrize("n_experts", [2, 3])
+@pytest.mark.parametrize("odds", [100.0, 1e4])
+def test_a_photo_far_from_anything_known_is_judged_without_a_warning(odds: float, n_experts: int) -> None:
+    for heard in range(n_experts):
+        gate = replace(deaf(8, n_experts=n_experts), biases=np.where(np.arange(n_experts) == heard, odds, -odds).astype(np.float32))
+        experts = replace(random_experts(3, n_experts=n_experts), gate=gate)
+        votes = run_experts(experts, random_features(5))
+        each = [random_features(5) @ experts.weights[one].T + experts.biases[one] for one in range(n_experts)]
+        least = np.array(LEAST[n_experts])
+        shares = np.where(np.arange(n_experts) == heard, 1 - least.sum() + least, least)
+        expected = np.tensordot(shares, each, axes=1)
+        np.testing.assert_allclose(votes.scores, expected, atol=1e-5)
+        session = onnxruntime.InferenceSession(experts_onnx(experts), providers=["CPUExecutionProvider"])
+        np.testing.assert_allclose(session.run(["scores"], {"features": random_features(5)})[0], expected, atol=1e-5)
 
 
 # ---- leaving a camera out
@@ -118,26 +145,31 @@ def test_what_was_learnt_of_a_camera_left_out_does_not_show() -> None:
 # ---- the gate
 
 
-def test_the_gate_sees_what_was_degraded() -> None:
+def test_the_gate_sees_what_happened() -> None:
     gate = fit_gate(with_copies([8, 8, 8]))
     fresh = anew(with_copies([8, 8, 8]))
     assert fresh.copies is not None
-    for copy in range(3):
+    for copy, kind in enumerate((UNTOUCHED, SAVED_AGAIN, CHANGED)):
         photos = [fresh.features[(fresh.photos == photo) & (fresh.copies == copy)] for photo in range(24)]
-        degraded = [gate.degraded(features) for features in photos]
-        assert np.mean([chance > 0.5 for chance in degraded]) == pytest.approx(float(copy > 0), abs=0.1)
+        assert np.mean([gate.shares(features).argmax() == kind for features in photos]) > 0.9
 
 
 def test_the_gate_judges_the_photo_not_the_patch() -> None:
-    gate = Gate(np.array([1.0], np.float32), 0.0)
-    assert gate.degraded(np.array([[-3.0], [5.0]], np.float32)) == pytest.approx(1 / (1 + np.exp(-1)))
+    gate = Gate(np.array([[0.0], [1.0]], np.float32), np.zeros(2, np.float32))
+    assert gate.shares(np.array([[-3.0], [5.0]], np.float32)) == pytest.approx(gate.shares(np.array([[1.0]], np.float32)))
 
 
-def test_untouched_and_degraded_count_alike_for_the_gate() -> None:
-    """With six copies a photo it would else call nearly everything degraded: here nothing tells them apart."""
-    alike = with_copies([10, 10], copies=6)
+def test_the_kinds_count_alike_for_the_gate() -> None:
+    """With twelve copies a photo it would else call nearly everything degraded: here nothing tells them apart."""
+    alike = with_copies([10, 10], copies=12)
     alike = replace(alike, features=random_features(len(alike.photos)))
-    assert fit_gate(alike).degraded(np.zeros((5, 8), np.float32)) == pytest.approx(0.5, abs=0.15)
+    least = np.array(LEAST[3])
+    expected = least + (1 - least.sum()) / 3
+    assert fit_gate(alike).shares(np.zeros((5, 8), np.float32)) == pytest.approx(expected, abs=0.12)
+
+
+def test_the_number_of_a_copy_says_what_happened_to_it() -> None:
+    assert kinds_of(np.arange(6)).tolist() == [UNTOUCHED, SAVED_AGAIN, CHANGED, SAVED_AGAIN, CHANGED, SAVED_AGAIN]
 
 
 # ---- fitting
@@ -148,8 +180,8 @@ def test_fitted_experts_name_fresh_photos_untouched_or_degraded(counts: list[int
     """Two cameras work as many do, and so does one of whom there is a single photo."""
     taught = with_copies(counts)
     experts = fit_experts(join(taught), len(counts), fit_gate(taught))
-    assert experts.weights.shape == (2, len(counts), 8)
-    assert experts.biases.shape == (2, len(counts))
+    assert experts.weights.shape == (3, len(counts), 8)
+    assert experts.biases.shape == (3, len(counts))
     assert experts.weights.dtype == experts.biases.dtype == np.float32
     fresh = anew(taught)
     assert fresh.copies is not None
@@ -170,23 +202,31 @@ def test_evidence_sums_to_zero_over_the_cameras(n_cameras: int) -> None:
     np.testing.assert_allclose(votes.scores.sum(axis=1), 0, atol=1e-3)
 
 
-def test_the_first_expert_knows_nothing_of_copies_the_second_does() -> None:
+def test_each_expert_knows_nothing_of_what_had_more_happen_to_it() -> None:
     taught = join(with_copies([5, 5, 5]))
     assert taught.copies is not None
-    gate = Gate(np.zeros(8, np.float32), 0.0)
-    full = fit_experts(taught, 3, gate)
-    changed = taught.features + np.where(taught.copies > 0, 2, 0)[:, None].astype(np.float32) * random_features(1)
-    other = fit_experts(replace(taught, features=changed), 3, gate)
-    np.testing.assert_array_equal(full.weights[0], other.weights[0])
-    np.testing.assert_array_equal(full.biases[0], other.biases[0])
-    assert np.abs(full.weights[1] - other.weights[1]).max() > 0.01
+    full = fit_experts(taught, 3, deaf(8))
+    for kind, (first, knows) in {SAVED_AGAIN: (1, [False, True, True]), CHANGED: (2, [False, False, True])}.items():
+        changed = taught.features + np.where(taught.copies == first, 2, 0)[:, None].astype(np.float32) * random_features(1)
+        other = fit_experts(replace(taught, features=changed), 3, deaf(8))
+        moved = [float(np.abs(full.weights[expert] - other.weights[expert]).max()) > 0.01 for expert in range(3)]
+        assert moved == knows, kind
+        for expert in np.flatnonzero(~np.array(knows)):
+            np.testing.assert_array_equal(full.weights[expert], other.weights[expert])
+            np.testing.assert_array_equal(full.biases[expert], other.biases[expert])
+
+
+def test_with_a_gate_of_format_2_the_second_expert_is_taught_on_all() -> None:
+    taught = join(with_copies([5, 5, 5]))
+    two, three = (fit_experts(taught, 3, deaf(8, n_experts=count)) for count in (2, 3))
+    np.testing.assert_array_equal(two.weights, three.weights[[0, 2]])
 
 
 def test_cameras_count_alike_however_many_photos_they_have() -> None:
     """Where nothing tells the cameras apart, the one of many photos is no likelier than the others."""
     crowd = clusters([60, 6, 6])
     crowd = replace(crowd, features=random_features(len(crowd.photos)))
-    experts = fit_experts(join(crowd), 3, Gate(np.zeros(8, np.float32), 0.0))
+    experts = fit_experts(join(crowd), 3, deaf(8))
     assert np.abs(run_experts(experts, np.zeros((1, 8), np.float32)).scores).max() < 0.3
 
 
@@ -206,7 +246,7 @@ def test_along_the_directions_of_a_base_one_photo_of_each_new_camera_teaches_mor
     base = _album(centres[:30], 8, seed=1)
     along = fit_comparison(base.features.astype(np.float64), base.cameras).directions
     taught, asked = _album(centres[30:], 1, seed=2), _album(centres[30:], 20, seed=3)
-    gate = Gate(np.zeros(40, np.float32), 0.0)
+    gate = deaf(40)
     plain, helped = fit_experts(taught, 10, gate), fit_experts(taught, 10, gate, directions=along)
     right = [(run_experts(experts, asked.features).labels == asked.cameras).mean() for experts in (plain, helped)]
     assert right[1] > right[0] + 0.2
@@ -233,7 +273,7 @@ def test_join_by_hand() -> None:
     features = np.arange(11, dtype=np.float32)[:, None] ** 2
     photos = np.array([3, 3, 3, 3, 3, 3, 3, 5, 5, 5, 5])
     copies = np.array([0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0])
-    joined = join(References(features, photos * 10, photos, copies), together=2)
+    joined = join(References(features, photos * 10, photos, copies), together=2, of_a_copy=2)
     assert joined.features.ravel().tolist() == [0.5, 6.5, 16.0, 30.5, 56.5, 90.5]  # (0+1)/2, (4+9)/2, 16 alone, (25+36)/2, ...
     assert joined.photos.tolist() == [3, 3, 3, 3, 5, 5]
     assert joined.cameras.tolist() == [30, 30, 30, 30, 50, 50]
@@ -256,12 +296,18 @@ def test_join_of_one_together_changes_nothing() -> None:
     references = with_copies([2, 3])
     assert references.copies is not None
     order = np.lexsort((references.copies, references.photos))
-    joined = join(references, together=1)
+    joined = join(references, together=1, of_a_copy=1)
     np.testing.assert_array_equal(joined.features, references.features[order])
     np.testing.assert_array_equal(joined.cameras, references.cameras[order])
 
 
-def test_join_takes_four_patches_by_default() -> None:
-    assert TOGETHER == 4
+def test_join_takes_four_patches_of_a_photo_and_eight_of_a_copy_by_default() -> None:
+    assert (TOGETHER, OF_A_COPY) == (4, 8)
+    taught = with_copies([3], copies=1)
+    assert len(join(taught).photos) == sum(
+        -(-int(((taught.photos == photo) & (taught.copies == copy)).sum()) // each)
+        for photo in range(3)
+        for copy, each in ((0, 4), (1, 8))
+    )
     assert len(join(clusters([3], patches=32)).photos) == 3 * 8
     assert len(join(clusters([3], patches=33)).photos) == 3 * 9

@@ -16,10 +16,12 @@ from lab_helpers import make_dataset
 pytest.importorskip("torch", reason="the lab needs PyTorch: pip install 'camtrace[lab]'")
 pytestmark = pytest.mark.lab
 
-from camtrace.lab.evaluate import embed, interval, of_photos  # noqa: E402
+from camtrace.lab.evaluate import eager, embed, interval, of_photos  # noqa: E402
 from camtrace.lab.methods.trace_net import TraceNet  # noqa: E402
 from camtrace.lab.sources import make_source  # noqa: E402
-from camtrace.lab.store import PER_COPY, PER_SHOT_COPY, Cut, PatchStore, cache_made, cache_photos, open_store  # noqa: E402
+from camtrace.lab.store import PER_COPY, PER_SHOT_COPY, Cut, PatchStore, cache_copies, cache_made, cache_photos, open_store  # noqa: E402
+from camtrace.mishaps import COPIES, copies_of  # noqa: E402
+from camtrace.photo import read_photo  # noqa: E402
 from camtrace.simulator import make_cameras  # noqa: E402
 
 
@@ -66,10 +68,25 @@ def test_photo_store_keeps_photo_and_camera(manifest: Path, tmp_path: Path) -> N
     again = cache_photos(records, tmp_path / "real", labels=labels, jobs=1)
     assert np.array_equal(store.photos, again.photos)
 
-    references = embed(TraceNet(), store, count=3)
+    references = embed(eager(TraceNet()), store, count=3)
     cut = np.unique(store.photos, return_counts=True)[1]
     assert references.features.shape == (np.minimum(cut, 3).sum(), 128)
     assert set(of_photos(references, [0, 5]).photos) <= {0, 5}
+
+
+def test_the_copies_that_teach_a_head_are_those_of_enroll(manifest: Path, tmp_path: Path) -> None:
+    records = read_dataset(manifest)[:2]
+    store = cache_copies(records, tmp_path / "copies", labels=[5, 7], jobs=1)
+    assert store.copies is not None
+    for number, record in enumerate(records):
+        photo = read_photo(record.path)
+        for copy, patches in copies_of(photo, (0, 0), rule="mid-tone", size=64):
+            own = (store.photos == number) & (store.copies == copy)
+            assert np.array_equal(store.patches[own], patches.pixels)
+            assert set(store.labels[own]) == {(5, 7)[number]}
+    assert set(store.copies) == set(range(1, COPIES + 1))
+    again = cache_copies([], tmp_path / "copies", labels=[])
+    assert len(again) == len(store), "kept"
 
 
 def test_made_store_shows_scenes_of_given_photos(manifest: Path, tmp_path: Path) -> None:

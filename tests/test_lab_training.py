@@ -74,6 +74,8 @@ def test_build_writes_a_bundle_that_the_light_install_runs(manifest: Path, tmp_p
     assert set(accuracy["few_degraded"]) == set(STATES)
     photo = next(manifest.parent.glob("*/*.jpg"))
     assert camtrace.identify(photo, bundle=bundle).status == "ok"
+    assert b"QuantizeLinear" in bundle.files["features.onnx"]
+    assert bundle.gate().weights.shape == (3, 128)
     card = (tmp_path / "bundle" / "card.md").read_text("utf-8")
     low, high = accuracy["photos"]["summed"]["all"][1:]
     assert f"({low:.1%} to {high:.1%})" in card
@@ -96,6 +98,14 @@ def test_a_build_that_was_cut_short_goes_on(manifest: Path, tmp_path: Path) -> N
         CliRunner().invoke(app, [*arguments, "--steps", "5"], catch_exceptions=False)
 
 
+def test_a_net_cannot_go_on_as_one_of_another_kind(manifest: Path, tmp_path: Path) -> None:
+    plan = replace(TOY, net="patch-cnn", recipe="traces", batch_made=0)
+    with pytest.raises(
+        CamtraceError, match="a net of PatchCNN cannot go on as trace-net-wide; expected a method whose net is of that kind"
+    ):
+        build(manifest, tmp_path / "bundle", tmp_path / "work", plan, name="toy", version="1")
+
+
 def test_few_photos_teach_a_camera_and_the_others_may_be_asked_degraded() -> None:
     photos = np.repeat(np.arange(12), 8)
     cameras = photos % 2
@@ -115,16 +125,16 @@ def test_few_photos_teach_a_camera_and_the_others_may_be_asked_degraded() -> Non
 
 
 def test_a_head_is_taught_on_the_best_patches_of_every_photo_as_many_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
-    """32 a camera: 8 of each of four photos, all 16 of a lone one, and as many as are judged together of each copy."""
+    """32 a camera: 8 of each of four photos, all 16 of a lone one, and 8 of each copy."""
     monkeypatch.setattr(folds, "REFERENCE_PATCHES", 32)
-    photos = np.repeat(np.arange(5), 24)
-    copies = np.tile(np.repeat([0, 1], [16, 8]), 5)  # of each photo 16 patches, then 8 of a copy, the best first
+    photos = np.repeat(np.arange(5), 26)
+    copies = np.tile(np.repeat([0, 1], [16, 10]), 5)  # of each photo 16 patches, then 10 of a copy, the best first
     order = np.arange(len(photos), dtype=np.float32)
     kept = folds.thin(References(order[:, None], (photos == 4).astype(np.int64), photos, copies))
     assert kept.copies is not None
     assert np.bincount(kept.photos[kept.copies == 0]).tolist() == [8, 8, 8, 8, 16]
-    assert np.bincount(kept.photos[kept.copies == 1]).tolist() == [4] * 5
-    assert kept.features[:12, 0].tolist() == [*range(8), *range(16, 20)]
+    assert np.bincount(kept.photos[kept.copies == 1]).tolist() == [8] * 5
+    assert kept.features[:16, 0].tolist() == [*range(8), *range(16, 24)]
 
 
 def test_unknown_net_is_wrong_usage(tmp_path: Path) -> None:

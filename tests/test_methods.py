@@ -34,7 +34,15 @@ from camtrace.types import CamtraceError  # noqa: E402
 from lab_runs import one_thread  # noqa: E402, F401
 
 FILES = sorted(path.stem for path in Path(methods.__file__).parent.glob("*.py") if path.stem not in ("__init__", "method"))
-DIMENSIONS = {"patch-cnn": 128, "trace-net": 128, "camera-conv-net": 2048, "efficient-net": 256, "spam": 338, "demosaicing": 1372}
+DIMENSIONS = {
+    "patch-cnn": 128,
+    "trace-net": 128,
+    "trace-net-wide": 128,
+    "camera-conv-net": 2048,
+    "efficient-net": 256,
+    "spam": 338,
+    "demosaicing": 1372,
+}
 SMALL = {"efficient-net": 64}  # its features take any size; at its own the test would take minutes
 
 
@@ -166,6 +174,22 @@ def test_trace_net_does_not_see_content() -> None:
     ramp = torch.arange(64.0).expand(1, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(net(grain + 60), net(grain + ramp + 90), atol=1e-3, rtol=0)
+
+
+def test_a_trace_net_that_grows_gives_the_same_features_and_can_learn_with_all_of_it() -> None:
+    net = cast("TraceNet", lively(METHODS["trace-net"], 64))
+    wide = net.widened(256)
+    METHODS["trace-net-wide"].make().load_state_dict(wide.state_dict())
+    asked = to_tensor(patches(64, 8))
+    with torch.no_grad():
+        torch.testing.assert_close(wide.eval()(asked), net(asked), atol=0, rtol=0)
+    optimiser = torch.optim.SGD(wide.parameters(), 1e-3)
+    for _ in range(2):  # the first step lets the new maps be heard, the second teaches them
+        optimiser.zero_grad()
+        wide.train()(asked).pow(2).sum().backward()
+        optimiser.step()
+    new = wide.maps[3][0].weight.grad[128:]  # type: ignore[index]
+    assert (new.abs().amax(dim=(1, 2, 3)) > 0).all()
 
 
 # ---- the second paper's nets

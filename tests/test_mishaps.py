@@ -11,8 +11,9 @@ from PIL import Image
 
 from camtrace import mishaps
 from camtrace.degrade import save_again
+from camtrace.experts import OF_A_COPY
 from camtrace.history import cut_patches, find_grid
-from camtrace.mishaps import COPIES, PATCHES_A_COPY, WINDOW, copies_each, copies_of
+from camtrace.mishaps import COPIES, WINDOW, copies_each, copies_of
 from camtrace.types import Claim, Patches, Photo
 from made import noise
 
@@ -30,7 +31,7 @@ def as_photo(pixels: Pixels, sha256: str = "ab" * 32) -> Photo:
 
 
 def copies(photo: Photo, origin: tuple[int, int] = (0, 0), *, size: int = 64) -> list[Patches]:
-    return list(copies_of(photo, origin, rule="mid-tone", size=size))
+    return [patches for _, patches in copies_of(photo, origin, rule="mid-tone", size=size)]
 
 
 @pytest.fixture
@@ -38,12 +39,13 @@ def degraded(monkeypatch: pytest.MonkeyPatch) -> list[Pixels]:
     """What is given to be degraded; nothing happens to it."""
     seen: list[Pixels] = []
 
-    def look_only(pixels: Pixels, _: np.random.Generator, *, smallest: int) -> Pixels:
+    def look_only(pixels: Pixels, _: np.random.Generator, *, smallest: int = 64) -> Pixels:
         assert smallest == 64
         seen.append(pixels)
         return pixels
 
-    monkeypatch.setattr(mishaps, "degrade_at_random", look_only)
+    monkeypatch.setattr(mishaps, "change_at_random", look_only)
+    monkeypatch.setattr(mishaps, "save_again_at_random", look_only)
     return seen
 
 
@@ -58,12 +60,12 @@ def test_each_copy_is_another_with_patches_of_its_own() -> None:
     found = copies(PHOTO)
     assert len(found) == COPIES
     for patches in found:
-        assert 1 <= len(patches) <= PATCHES_A_COPY
+        assert 1 <= len(patches) <= OF_A_COPY
         assert patches.pixels.shape[1:] == (64, 64, 3)
         assert patches.pixels.dtype == np.uint8
     untouched = cut_patches(PHOTO).pixels
     bests = [patches.pixels[0].tobytes() for patches in found]
-    assert len(set(bests)) == COPIES
+    assert len(set(bests)) >= COPIES - 2, "two may be saved at the same quality by chance"
     assert not {patch.tobytes() for patch in untouched} & set(bests)
 
 
@@ -78,15 +80,23 @@ def test_copies_depend_on_the_photo_alone_by_its_hash() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_of_fewer_copies_the_first_ones_are_made(count: int) -> None:
-    fewer = list(copies_of(PHOTO, (0, 0), rule="mid-tone", size=64, count=count))
-    assert len(fewer) == count
-    assert same(fewer, copies(PHOTO)[:count])
+    fewer = dict(copies_of(PHOTO, (0, 0), rule="mid-tone", size=64, count=count))
+    assert [*fewer] == list(range(1, count + 1))
+    assert same([*fewer.values()], copies(PHOTO)[:count])
+
+
+def test_every_other_copy_is_only_saved_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(*_: object, **__: object) -> Pixels:
+        return np.full((64, 64, 3), 255, np.uint8)  # no usable patch
+
+    monkeypatch.setattr(mishaps, "change_at_random", ended)
+    assert [number for number, _ in copies_of(PHOTO, (0, 0), rule="mid-tone", size=64)] == [1, 3, 5, 7, 9, 11]
 
 
 def test_a_camera_with_many_photos_needs_fewer_copies_of_each() -> None:
-    counts = {1: 6, 5: 6, 16: 6, 17: 5, 20: 5, 25: 4, 33: 3, 50: 2, 51: 1, 100: 1, 5000: 1}
+    counts = {1: 12, 5: 12, 8: 12, 9: 10, 10: 10, 12: 8, 16: 6, 20: 4, 25: 4, 33: 2, 50: 2, 100: 2, 5000: 2}
     assert {photos: copies_each(photos) for photos in counts} == counts
-    assert COPIES == 6
+    assert COPIES == 12
 
 
 def test_the_photo_itself_is_not_changed() -> None:
@@ -143,12 +153,13 @@ def test_degrading_gets_a_stream_of_its_own_for_each_copy(monkeypatch: pytest.Mo
     """Else one degradation more or less would change all that come after it."""
     seen: list[float] = []
 
-    def draw(pixels: Pixels, rng: np.random.Generator, *, smallest: int) -> Pixels:
+    def draw(pixels: Pixels, rng: np.random.Generator, *, smallest: int = 64) -> Pixels:
         seen.append(rng.random())
         rng.random(smallest * len(seen))
         return pixels
 
-    monkeypatch.setattr(mishaps, "degrade_at_random", draw)
+    monkeypatch.setattr(mishaps, "change_at_random", draw)
+    monkeypatch.setattr(mishaps, "save_again_at_random", draw)
     copies(PHOTO)
     copies(PHOTO)
     assert len(set(seen)) == COPIES

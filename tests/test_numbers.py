@@ -135,7 +135,7 @@ def test_heads_of_very_small_and_very_large_features(scale: float) -> None:
     """Denormals and giants teach a head that votes with finite numbers, or nothing at all; they do not stop it."""
     references = clusters([6, 6, 6])
     scaled = References((references.features * scale).astype(np.float32), references.cameras, references.photos)
-    gate = Gate(np.zeros(8, np.float32), 0.0)
+    gate = Gate(np.zeros((3, 8), np.float32), np.zeros(3, np.float32))
     experts = fit_experts(join(scaled), 3, gate)
     votes = run_experts(experts, scaled.features[:6])
     assert np.isfinite(votes.scores).all()

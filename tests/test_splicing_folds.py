@@ -22,7 +22,7 @@ from safetensors.torch import save_file  # noqa: E402
 from camtrace.bundle import load_bundle  # noqa: E402
 from camtrace.lab import splicing as commands  # noqa: E402
 from camtrace.lab import splicing_folds, splicing_large, splicing_nets  # noqa: E402
-from camtrace.lab.build import Plan  # noqa: E402
+from camtrace.lab.build import COPIED, Plan  # noqa: E402
 from camtrace.lab.datasets import read_dataset  # noqa: E402
 from camtrace.lab.forging import Forgery, Way, draw  # noqa: E402
 from camtrace.lab.methods import METHODS  # noqa: E402
@@ -34,7 +34,7 @@ from camtrace.lab.splicing_large import plan_large  # noqa: E402
 from camtrace.lab.splicing_nets import read_build, write_fold  # noqa: E402
 from camtrace.lab.splicing_page import FOLDS, LARGE, marks, put_into, to_markdown  # noqa: E402
 from camtrace.lab.splits import Split  # noqa: E402
-from camtrace.lab.store import cache_photos  # noqa: E402
+from camtrace.lab.store import cache_copies, cache_photos  # noqa: E402
 from camtrace.tampering.alarm import judge_photo, parse_measured  # noqa: E402
 from camtrace.tampering.fusion import Layers  # noqa: E402
 from camtrace.types import CamtraceError, Patches  # noqa: E402
@@ -140,7 +140,7 @@ def test_the_part_of_a_page_is_written_anew(tmp_path: Path) -> None:
         put_into(page, "x", LARGE)
 
 
-TOY = Plan(steps=1, batch_made=0, made_photos=0, folds=2, left_out=2, copies=1)
+TOY = Plan(steps=1, batch_made=0, made_photos=0, folds=2, left_out=2, copies=1, quantised=False)
 
 
 @pytest.fixture(scope="module")
@@ -151,11 +151,13 @@ def kept_work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records = read_dataset(manifest)
     (folder / "plan.json").write_text(json.dumps({"data": str(manifest), **asdict(TOY)}), "utf-8")
     names = sorted({record.camera for record in records})
-    cache_photos(records, folder / "real", labels=[names.index(record.camera) for record in records], copies=1, jobs=1)
+    labels = [names.index(record.camera) for record in records]
+    cache_photos(records, folder / "real", labels=labels, copies=1, jobs=1)
+    cache_copies(records, folder / COPIED, labels=labels, jobs=1)
     for fold in range(2):
         torch.manual_seed(fold)
         (folder / f"fold{fold}" / "mishaps").mkdir(parents=True)
-        save_file(METHODS[TOY.net].make().state_dict(), folder / f"fold{fold}" / "mishaps" / "net.safetensors")
+        save_file(METHODS[TOY.last_net].make().state_dict(), folder / f"fold{fold}" / "mishaps" / "net.safetensors")
     return folder
 
 
@@ -179,7 +181,7 @@ def test_a_folds_net_becomes_a_bundle(work: Path, tmp_path: Path) -> None:
     assert set(bundle.manifest.labels) == {record.camera for record in build.records} - unseen
     assert bundle.comparison() is not None
     patches = np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3), np.uint8)
-    net = METHODS[TOY.net].make()
+    net = METHODS[TOY.last_net].make()
     net.load_state_dict(_tensors(build.net_of(0)))
     with torch.no_grad():
         wanted = net.eval()(torch.from_numpy(patches).permute(0, 3, 1, 2).float()).numpy()

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from camtrace.classify import fit_duels, run_duels
 from camtrace.comparison import fit_comparison
-from camtrace.experts import C_ALONG, TOGETHER, C, Gate, fit_experts, join, run_experts
+from camtrace.experts import C_ALONG, OF_A_COPY, TOGETHER, C, Gate, fit_experts, join, run_experts
 from camtrace.teaching import HeldOut, cross_validate, equal_error_threshold, fit_duel_head, fit_expert_head
 from camtrace.types import References, Votes
 from camtrace.vote import WAYS
 from made import clusters
 
-NO_GATE = Gate(np.zeros(8, np.float32), 0.0)
+NO_GATE = Gate(np.zeros((3, 8), np.float32), np.zeros(3, np.float32))
 
 
 def by_duels(references: References, n_cameras: int, *, c: float) -> HeldOut:
@@ -116,7 +116,7 @@ def test_cross_validation_never_judges_a_photo_that_taught() -> None:
 
 def test_copies_of_a_photo_never_teach_its_judge() -> None:
     references = copied(traceless(), noise=0.01)
-    gate = Gate(np.zeros(24, np.float32), 0.0)
+    gate = Gate(np.zeros((3, 24), np.float32), np.zeros(3, np.float32))
     experts = fit_experts(references, 3, gate, c=10.0)
     votes = run_experts(experts, references.features)
     assert (votes.labels == references.cameras).mean() > 0.9  # learnt by heart
@@ -160,19 +160,19 @@ def numbered(counts: list[int]) -> References:
 
 def test_every_photo_and_copy_is_judged_once_as_it_is_and_once_as_a_stranger() -> None:
     references, witness = numbered([5, 1, 2, 9]), Witness(4)
-    measured = cross_validate(references, 4, witness.teach, patches_a_row=TOGETHER).measured
+    measured = cross_validate(references, 4, witness.teach, patches_a_row=(TOGETHER, OF_A_COPY)).measured
     camera = dict(zip(references.photos.tolist(), references.cameras.tolist(), strict=True))
     photos = [photo for photo in camera if camera[photo] != 1]  # the only photo of camera 1 is always taught
     shots = [(photo, copy) for photo in photos for copy in range(3)]
     wanted = [(*shot, without, 3) for shot in shots for without in (None, camera[shot[0]])]
     assert sorted(witness.asked, key=str) == sorted(wanted, key=str)
     assert len(measured.photos) == 2 * len(shots)
-    assert measured.n_patches.tolist() == [3 * TOGETHER] * len(measured.photos)
     for row in range(len(measured.photos)):
         photo, copy, left_out = (int(value) for value in measured.evidence[row, :3])
         assert photo == measured.photos[row]
         assert measured.cameras[row] == (camera[photo] if left_out == -1 else -1)
         assert (photo, copy) in shots
+        assert measured.n_patches[row] == 3 * (OF_A_COPY if copy else TOGETHER)
     foreign = measured.photos[~measured.known]
     assert sorted(foreign) == sorted(photo for photo, _ in shots)
 
@@ -210,8 +210,7 @@ def test_expert_head_is_the_experts_fitted_on_everything() -> None:
     np.testing.assert_allclose(scores, votes.scores, atol=1e-5)
     assert fit.regularisation == C
     assert fit.held_out.right.mean() > 0.8
-    rows = np.unique(references.photos, return_counts=True)[1][0] // 3  # of a photo, and of each of its two copies
-    assert set(fit.held_out.measured.n_patches) == {rows * TOGETHER}
+    assert set(fit.held_out.measured.n_patches) == {8}, "as many as there are of every photo and copy: two rows of 4, one of 8"
 
 
 def test_with_a_comparison_the_expert_head_looks_along_its_directions() -> None:

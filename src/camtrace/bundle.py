@@ -28,7 +28,7 @@ from camtrace import bundle_check as check
 from camtrace.comparison import COMPARISON, NEARNESS, Comparison, centres_of, from_tensors, nearness, to_tensors
 from camtrace.experts import Gate
 from camtrace.manifest import MANIFEST, BundleError, Manifest, manifest_json, read_manifest, replaceable
-from camtrace.runtime import onnx_runtime
+from camtrace.runtime import open_session
 from camtrace.safe_files import read_inside, write_folder
 from camtrace.types import BundleId, Patches, References, Votes
 
@@ -59,9 +59,7 @@ class Bundle:
 
     def extract(self, patches: Patches) -> NDArray[np.float32]:
         """Patches -> features (n, dimension); BundleError where they are no numbers."""
-        starts = range(0, max(1, len(patches)), _AT_ONCE)
-        parts = [self._features.run(["features"], {"patches": patches.pixels[at : at + _AT_ONCE]})[0] for at in starts]
-        features: NDArray[np.float32] = np.concatenate(parts)
+        features = run_net(self._features, patches.pixels)
         if features.shape != (len(patches), self.manifest.dimension) or not np.isfinite(features).all():
             wanted = f"({len(patches)}, {self.manifest.dimension}) finite numbers"
             raise BundleError(f"{self.id.name} {self.id.version}: {FEATURES} gives {features.shape}, expected {wanted}")
@@ -98,7 +96,9 @@ class Bundle:
         gate = self._tensors.get("gate")
         if gate is None:
             raise BundleError(f"{self.id.name} {self.id.version}: {REFERENCES} holds no gate, which a head of experts needs")
-        return Gate(gate[:-1], float(gate[-1]))
+        if gate.ndim == 1:  # until format 3: the odds that it is not untouched
+            gate = np.stack([np.zeros_like(gate), gate])
+        return Gate(gate[:, :-1], gate[:, -1])
 
     def nearness(self, features: NDArray[np.float32]) -> float | None:
         """How near a photo, by the features of its patches, lies to the nearest camera; None if the bundle cannot compare."""
@@ -251,13 +251,15 @@ def _read_checked(read: Callable[..., bytes], path: Path, expected: str | None) 
     return data
 
 
+def run_net(net: InferenceSession, patches: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Patches (n, size, size, 3) -> the features that a bundle's net gives, few patches at a time."""
+    starts = range(0, max(1, len(patches)), _AT_ONCE)
+    return np.concatenate([net.run(["features"], {"patches": patches[at : at + _AT_ONCE]})[0] for at in starts])
+
+
 def _session(model: bytes, folder: Path, threads: int) -> InferenceSession:
-    onnxruntime = onnx_runtime()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return open_session(model, threads=threads)
     except Exception as error:  # ONNX Runtime raises its own family of errors, none of them public
         raise BundleError(
             replaceable(f"{folder}: ONNX Runtime cannot load the bundle's model: {error}")
@@ -308,7 +310,7 @@ def _pack(references: References, gate: Gate | None, comparison: Comparison | No
     if references.copies is not None:
         tensors["copies"] = references.copies.astype(np.int32)
     if gate is not None:
-        tensors["gate"] = np.append(gate.weights, np.float32(gate.bias)).astype(np.float32)
+        tensors["gate"] = np.column_stack([gate.weights, gate.biases]).astype(np.float32)
     if comparison is not None:
         tensors |= to_tensors(comparison)
     if neighbours is not None:

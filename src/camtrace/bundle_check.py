@@ -237,14 +237,14 @@ def _elements(value: Any) -> int | None:
 
 def check_tensors(tensors: Tensors, *, dimension: int, n_cameras: int) -> None:
     """Whether the references of a bundle fit it: shapes, kinds, numbers that are numbers. Raises ValueError or KeyError."""
-    features, cameras, photos = (tensors[name] for name in ("features", "cameras", "photos"))
+    features, _, _ = (tensors[name] for name in ("features", "cameras", "photos"))
     if features.ndim != 2 or features.shape[1] not in (dimension, 0):
         raise ValueError(f"features of {features.shape}, expected (n, {dimension})")
     for name, most in (("cameras", n_cameras - 1), ("photos", 1 << 40), ("copies", 1 << 20)):
         if name in tensors:
             _check_indices(name, tensors[name], len(features), most)
-    if ("gate" in tensors and tensors["gate"].shape != (dimension + 1,)) or len(cameras) != len(photos):
-        raise ValueError(f"a gate of {tensors['gate'].shape}, expected ({dimension + 1},)")
+    if "gate" in tensors and tensors["gate"].shape not in ((dimension + 1,), (2, dimension + 1), (3, dimension + 1)):
+        raise ValueError(f"a gate of {tensors['gate'].shape}, expected (3, {dimension + 1})")
     if "centres" in tensors and tensors["centres"].shape != (n_cameras, dimension):
         raise ValueError(f"centres of {tensors['centres'].shape}, expected ({n_cameras}, {dimension})")
     for prefix in ("comparison_", "nearness_"):

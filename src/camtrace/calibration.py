@@ -35,7 +35,7 @@ NAMING: tuple[Level, ...] = ("model", "family", "maker")
 """The levels at which something is named, finest first."""
 
 PRIOR_KNOWN = 0.5
-CAREFUL_RATE = 0.0025
+CAREFUL_RATE = 0.0007
 """In careful mode this share of the held-out shots of unknown cameras is named. Far less than the 2 % that it is to keep to: most of
 these shots are degraded or have few patches, and untouched photos are named more often."""
 

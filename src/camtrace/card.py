@@ -15,9 +15,10 @@ def built_card(manifest: Manifest) -> str:
     sections = [
         f"# {manifest.name} {manifest.version}",
         f"Names one of {len(manifest.cameras)} camera models from the pixels of a photo: {manifest.patch_count} patches of "
-        f"{manifest.patch_size}x{manifest.patch_size} pixels, a small network, two linear classifiers (for untouched photos and for "
-        "all) behind a gate. It says how probable its answer is, and answers with a family of sister models, a maker or `unknown` "
-        "where it cannot tell more. Most photos in the world come from none of these cameras: `unknown` should be the common answer. "
+        f"{manifest.patch_size}x{manifest.patch_size} pixels, a small network, three linear classifiers (for untouched photos, for "
+        "those saved again, and for all) behind a gate. It says how probable its answer is, and answers with a family of sister "
+        "models, a maker or `unknown` where it cannot tell more. Most photos in the world come from none of these cameras: `unknown` "
+        "should be the common answer. "
         "`camtrace enroll` adds cameras.",
         *_protocol(manifest),
         *_closed_set(manifest),
@@ -83,14 +84,17 @@ def _protocol(manifest: Manifest) -> Iterable[str]:
         "training scenes (the real photos, averaged 2x down in linear light), so that content cannot explain the label"
     )
     copies = (
-        f"; then {plan['mishap_steps']} steps of {plan['mishap_real']} and {plan['mishap_made']}, half of them degraded copies"
+        f"; then, as `{plan['mishap_net']}`, {plan['mishap_steps']} steps of {plan['mishap_real']} and {plan['mishap_made']}, half of "
+        "them degraded copies"
         if plan["mishap_steps"]
         else ""
     )
+    bits = " It counts in 8 bits, in the folds as in the bundle." if plan["quantised"] else ""
     yield (
         f"Net `{plan['net']}`: {plan['steps']} steps of {plan['batch_real']} real patches{' ' + made if plan['batch_made'] else ''}"
-        f"{copies}. The classifiers on its features are taught on the photos and on degraded copies of them (resized 0.5 to 2, "
-        "cropped, JPEG 60 to 98, gamma, noise, one step or two). Patches are cut on the JPEG grid found in the pixels."
+        f"{copies}.{bits} The classifiers on its features are taught on the photos and on degraded copies of them (half only saved "
+        "again as JPEG 60 to 98; half resized 0.5 to 2, cropped, gamma, noise, one step or two). Patches are cut on the JPEG grid "
+        "found in the pixels."
     )
 
 

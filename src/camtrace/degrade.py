@@ -1,7 +1,7 @@
 """What happens to photos after the camera, by name: JPEG again, resizing, gamma, a moved grid, a messenger (METHOD section 5).
 
 Every degradation takes the pixels of a whole photo, (h, w, 3) uint8 RGB, and gives new ones of the same kind; none changes its
-input, and only `degrade_at_random` draws anything at random. They are the manipulations of the IEEE Signal Processing Cup 2018
+input, and only those `at_random` draw anything. They are the manipulations of the IEEE Signal Processing Cup 2018
 (Stamm, Bestagini, Marcenaro, Campisi, "Forensic camera model identification", IEEE SPM 35(5), 2018), and a few that users meet.
 """
 
@@ -32,6 +32,9 @@ FORMS = '"native", "messenger", "jpeg 1..100", "resize 0.1..4", "gamma 0.1..10",
 
 _CHAIN_SCALES = (0.5, 0.75, 0.8, 1.25, 1.5, 2.0)
 _KERNELS = (Image.Resampling.BICUBIC, Image.Resampling.BILINEAR, Image.Resampling.LANCZOS)
+
+_MORE_THAN_SAVING = 0.66
+"""How often a step at random is more than JPEG alone."""
 
 _JOINT = " + "
 _FORM = re.compile(r"(jpeg|resize|gamma|shift) ([0-9]+(?:\.[0-9]+)?)")
@@ -86,21 +89,35 @@ def degrade_at_random(pixels: Pixels, rng: np.random.Generator, *, smallest: int
     gamma or noise, mostly with JPEG 60 to 98 after it, or JPEG alone; no side becomes smaller than `smallest` pixels.
     """
     for _ in range(1 if rng.random() < 0.75 else 2):
-        kind = rng.random()
-        if kind < 0.35:
-            pixels = _resize_at_random(pixels, rng, smallest)
-        elif kind < 0.55:
-            row, column = np.minimum(rng.integers(0, 16, 2), np.maximum(0, np.array(pixels.shape[:2]) - smallest))
-            pixels = pixels[row:, column:]
-        elif kind < 0.62:
-            pixels = correct_gamma(pixels, gamma=float(rng.uniform(0.7, 1.4)))
-        elif kind < 0.66:
-            noise = rng.normal(0, rng.uniform(0.5, 2.0), pixels.shape)
-            pixels = np.rint(np.clip(pixels + noise, 0, 255)).astype(np.uint8)
-        if kind >= 0.66 or rng.random() < 0.75:
-            subsampling = str(rng.choice(["4:4:4", "4:2:0", "4:2:0", "4:2:2"]))
-            pixels = save_again(np.ascontiguousarray(pixels), quality=int(rng.integers(60, 99)), subsampling=subsampling)
+        pixels = _step_at_random(pixels, rng, rng.random(), smallest)
     return pixels
+
+
+def change_at_random(pixels: Pixels, rng: np.random.Generator, *, smallest: int) -> Pixels:
+    """The same, but the first step is more than saving."""
+    steps = 1 if rng.random() < 0.75 else 2
+    pixels = _step_at_random(pixels, rng, _MORE_THAN_SAVING * rng.random(), smallest)
+    return pixels if steps == 1 else _step_at_random(pixels, rng, rng.random(), smallest)
+
+
+def save_again_at_random(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    """JPEG 60 to 98 on the grid that there is, and nothing else."""
+    subsampling = str(rng.choice(["4:4:4", "4:2:0", "4:2:0", "4:2:2"]))
+    return save_again(np.ascontiguousarray(pixels), quality=int(rng.integers(60, 99)), subsampling=subsampling)
+
+
+def _step_at_random(pixels: Pixels, rng: np.random.Generator, kind: float, smallest: int) -> Pixels:
+    if kind < 0.35:
+        pixels = _resize_at_random(pixels, rng, smallest)
+    elif kind < 0.55:
+        row, column = np.minimum(rng.integers(0, 16, 2), np.maximum(0, np.array(pixels.shape[:2]) - smallest))
+        pixels = pixels[row:, column:]
+    elif kind < 0.62:
+        pixels = correct_gamma(pixels, gamma=float(rng.uniform(0.7, 1.4)))
+    elif kind < _MORE_THAN_SAVING:
+        noise = rng.normal(0, rng.uniform(0.5, 2.0), pixels.shape)
+        pixels = np.rint(np.clip(pixels + noise, 0, 255)).astype(np.uint8)
+    return save_again_at_random(pixels, rng) if kind >= _MORE_THAN_SAVING or rng.random() < 0.75 else pixels
 
 
 def _resize_at_random(pixels: Pixels, rng: np.random.Generator, smallest: int) -> Pixels:

@@ -35,8 +35,11 @@ FEW_PHOTOS = 5
 PROTOCOL = "photos left out by turns (cross-validation); they may share scenes and devices with the photos that taught"
 
 Step = Callable[[Any], object]  # is told each photo, as it was given
-Taught = dict[str, list[list[NDArray[np.float32]]]]
-"""Features (n_patches, dimension) of each usable photo and then of its degraded copies, by camera."""
+Shots = dict[int, NDArray[np.float32]]
+"""Features (n_patches, dimension) of a photo, 0, and of its degraded copies by their numbers."""
+
+Taught = dict[str, list[Shots]]
+"""What each usable photo taught, by camera."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Embedded:
     """What a photo teaches."""
 
     sha256: str
-    features: list[NDArray[np.float32]]  # (n_patches, dimension) of the photo and then of each degraded copy
+    features: Shots
 
 
 Embed = Callable[[Iterable[tuple[Source, int]]], Iterable[Embedded | PhotoError]]
@@ -250,7 +253,7 @@ def embed_photo(source: Source, base: Bundle, *, copies: int) -> Embedded:
     patches = cut_patches(photo, history, rule=manifest.rule, count=manifest.patch_count, size=manifest.patch_size)
     origin = origin_of(photo.pixels, history.grid, size=manifest.patch_size)
     degraded = copies_of(photo, origin, rule=manifest.rule, size=manifest.patch_size, count=copies)
-    return Embedded(photo.sha256, [base.extract(chosen) for chosen in (patches, *degraded)])
+    return Embedded(photo.sha256, {number: base.extract(chosen) for number, chosen in ((0, patches), *degraded)})
 
 
 def _join(base: Bundle, old: References | None, taught: Taught, names: list[str]) -> References:
@@ -259,17 +262,17 @@ def _join(base: Bundle, old: References | None, taught: Taught, names: list[str]
     parts = [] if old is None else [old]
     for name, album in taught.items():
         for photo in album:
-            sizes = [len(copy) for copy in photo]
-            label, shot = np.full(sum(sizes), names.index(name)), np.full(sum(sizes), number)
-            new = References(np.concatenate(photo), label, shot, np.repeat(np.arange(len(sizes)), sizes))
+            copies = np.repeat([*photo], [len(features) for features in photo.values()])
+            label, shot = np.full_like(copies, names.index(name)), np.full_like(copies, number)
+            new = References(np.concatenate([*photo.values()]), label, shot, copies)
             parts.append(join(new) if base.manifest.head == "experts" else new)
             number += 1
-    copies = [np.zeros_like(part.photos) if part.copies is None else part.copies for part in parts]
+    numbers = [np.zeros_like(part.photos) if part.copies is None else part.copies for part in parts]
     return References(
         np.concatenate([part.features for part in parts]),
         np.concatenate([part.cameras for part in parts]),
         np.concatenate([part.photos for part in parts]),
-        np.concatenate(copies) if base.manifest.head == "experts" else None,
+        np.concatenate(numbers) if base.manifest.head == "experts" else None,
     )
 
 

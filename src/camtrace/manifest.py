@@ -19,7 +19,7 @@ from camtrace.types import CamtraceError, Level, VotingWay
 from camtrace.vote import WAYS
 
 MANIFEST = "manifest.json"
-FORMAT_VERSION = 2  # 2: calibration, families, heads by condition
+FORMAT_VERSION = 3  # 2: calibration, families, heads by condition; 3: three experts, nets in 8 bits
 HeadKind = Literal["one-vs-one", "experts"]
 
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 SILENCE = "ORT_DISABLE_TELEMETRY"
 """Its `Privacy.md`: set before it starts, no uploader, no events and no persistent id are made. Older versions know nothing of it."""
@@ -43,3 +46,13 @@ def onnx_runtime() -> Any:
     import onnxruntime
 
     return onnxruntime
+
+
+def open_session(model: bytes, *, threads: int = 0) -> InferenceSession:
+    """A model, ready to run on the processor, in so many threads (0 = ONNX Runtime's choice); raises its own family of errors."""
+    runtime = onnx_runtime()
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    session: InferenceSession = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return session

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from camtrace.calibration import Measured
 from camtrace.classify import C_GRID, fit_duels, head_onnx, run_duels
 from camtrace.comparison import Comparison, centres_of, nearness
-from camtrace.experts import C_ALONG, TOGETHER, C, Gate, experts_onnx, fit_experts, run_experts
+from camtrace.experts import C_ALONG, OF_A_COPY, TOGETHER, C, Gate, experts_onnx, fit_experts, run_experts
 from camtrace.types import References, Votes, VotingWay
 from camtrace.vote import WAYS, weigh
 
@@ -95,16 +95,22 @@ def fit_expert_head(references: References, n_cameras: int, gate: Gate, comparis
         return partial(run_experts, fit_experts(taught, n_cameras, gate, directions=directions))
 
     head = experts_onnx(fit_experts(references, n_cameras, gate, directions=directions))
-    held_out = cross_validate(references, n_cameras, teach, patches_a_row=TOGETHER, comparison=comparison)
+    held_out = cross_validate(references, n_cameras, teach, patches_a_row=(TOGETHER, OF_A_COPY), comparison=comparison)
     return Fit(head, held_out, C if directions is None else C_ALONG)
 
 
 def cross_validate(
-    references: References, n_cameras: int, teach: Teach, *, patches_a_row: int = 1, comparison: Comparison | None = None
+    references: References,
+    n_cameras: int,
+    teach: Teach,
+    *,
+    patches_a_row: tuple[int, int] = (1, 1),
+    comparison: Comparison | None = None,
 ) -> HeldOut:
     """Judge every photo by a head that was fitted without it, once as it is and once with its own camera unknown.
 
-    The only photo of a camera cannot be left out; it is taught and not judged. Degraded copies go where their photo goes.
+    The only photo of a camera cannot be left out; it is taught and not judged. Degraded copies go where their photo goes. A row of
+    features stands for so many patches of an untouched photo, or of a copy.
     """
     photos, first = np.unique(references.photos, return_index=True)
     cameras = references.cameras[first]
@@ -121,9 +127,9 @@ def cross_validate(
             for copy in np.unique(copies[own]):
                 features = references.features[own & (copies == copy)]
                 stranger = voter(features, without=int(camera)) if n_cameras > 2 else None
-                rows = len(features) * patches_a_row
+                count = len(features) * patches_a_row[int(copy > 0)]
                 nearby = near(features, None), near(features, int(camera))
-                shots.append(_Shot(int(photo), int(camera), int(copy), rows, voter(features), stranger, *nearby))
+                shots.append(_Shot(int(photo), int(camera), int(copy), count, voter(features), stranger, *nearby))
     return _held_out(shots, n_cameras)
 
 

@@ -100,7 +100,7 @@ def embed_with(pool: Pool, shots: Iterable[tuple[Source, int]]) -> Iterator[Embe
 def _pack(found: Embedded) -> bytes:
     from safetensors.numpy import save
 
-    return _TAUGHT + found.sha256.encode() + save({f"{number:03}": part for number, part in enumerate(found.features)})
+    return _TAUGHT + found.sha256.encode() + save({str(number): part for number, part in found.features.items()})
 
 
 def _unpack(result: bytes) -> Embedded | PhotoError:
@@ -109,7 +109,8 @@ def _unpack(result: bytes) -> Embedded | PhotoError:
     kind, rest = result[:1], result[1:]
     if kind == _TAUGHT:
         tensors = load(rest[_HASH:])
-        return Embedded(rest[:_HASH].decode(), [tensors[name].astype(np.float32) for name in sorted(tensors)])
+        features = {number: tensors[str(number)].astype(np.float32) for number in sorted(map(int, tensors))}
+        return Embedded(rest[:_HASH].decode(), features)
     message = rest.decode("utf-8", "replace")
     if kind == _BROKEN:
         raise BundleError(message)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from camtrace.card import markdown_table
 from camtrace.lab import evaluate
-from camtrace.lab.build import Material, Plan, embed_taught, fit_net, gather, kept_features
+from camtrace.lab.build import Material, Plan, embed_taught, exported, fit_net, gather, kept_features
 from camtrace.lab.folds import NATIVE, STATES, both, comparing, few_shot, teach_head, thin
 from camtrace.lab.folds import ask as ask_experts
 from camtrace.lab.heads import teach
@@ -65,7 +65,8 @@ def run_baselines(data: Path, work: Path, plan: Plan, out: Path) -> dict[str, An
 
 def _new(material: Material, work: Path, plan: Plan) -> Row:
     split, folder = material.splits[0], work / "fold0"
-    native, copies = embed_taught(fit_net(material, folder, plan, photos=split.train), material, folder, patches=plan.patches)
+    model = exported(fit_net(material, folder, plan, photos=split.train), material, folder, plan, photos=split.train)
+    native, copies = embed_taught(model, material, folder, patches=plan.patches)
     states = {state: _asked(work, state, folder, None, plan) for state in STATES}
     taught = both(evaluate.of_photos(native, split.train), evaluate.of_photos(copies, split.train))
     head = comparing(teach_head(thin(taught)), taught)
@@ -83,7 +84,7 @@ def _published(material: Material, work: Path, plan: Plan, name: str) -> Row:
     store = material.real
     copies = np.zeros(len(store), np.int32) if store.copies is None else store.copies
     untouched = np.flatnonzero((store.ranks() < plan.patches) & (copies == 0))
-    native = kept_features(folder / "native.safetensors", lambda: evaluate.embed_some(net, store, untouched))
+    native = kept_features(folder / "native.safetensors", lambda: evaluate.embed_some(evaluate.eager(net), store, untouched))
     states = {NATIVE: native, **{state: _asked(work, state, folder, net, plan) for state in STATES}}
     own = evaluate.of_photos(native, split.train)
     taught = teach(own.of(ranks_within(own.photos) < TAUGHT_PATCHES), method, c=plan_c(method.name))
@@ -118,7 +119,7 @@ def _asked(work: Path, state: str, folder: Path, net: Features | None, plan: Pla
 
     def embed() -> References:
         assert net is not None, "the fold keeps these"
-        return evaluate.embed(net, open_store(work / "asked" / file), count=plan.patches)
+        return evaluate.embed(evaluate.eager(net), open_store(work / "asked" / file), count=plan.patches)
 
     return kept_features(folder / f"{file}.safetensors", embed)
 

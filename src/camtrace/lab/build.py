@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from camtrace.bundle import check_target, write_bundle
+from camtrace.bundle import FEATURES, check_target, run_net, write_bundle
 from camtrace.card import built_card
 from camtrace.experts import C, experts_onnx, join
 from camtrace.lab import evaluate
@@ -27,25 +27,30 @@ from camtrace.lab.datasets import Record, read_dataset
 from camtrace.lab.export import export_onnx
 from camtrace.lab.folds import STATES, Fold, both, compare_by, near_by, teach_head, thin
 from camtrace.lab.folds import measure as ask_fold
-from camtrace.lab.methods import METHODS, Features
+from camtrace.lab.methods import METHODS, Features, Method
+from camtrace.lab.methods.trace_net import TraceNet
 from camtrace.lab.plan import keep_plan
 from camtrace.lab.protocols import Split, device_or_scene_of, has_several_devices, splits_by_device_and_scene
+from camtrace.lab.quantise import quantise
 from camtrace.lab.recipe import MISHAPS, RECIPES
 from camtrace.lab.reliability import draw_calibration
 from camtrace.lab.runs import fit_features
 from camtrace.lab.sources import Source, make_source
-from camtrace.lab.store import PER_PHOTO, Cut, PatchStore, cache_made, cache_photos
+from camtrace.lab.store import PER_PHOTO, Cut, PatchStore, cache_copies, cache_made, cache_photos
 from camtrace.lab.summary import calibrate_folds, find_families, summarise
 from camtrace.lab.train import Schedule
 from camtrace.manifest import Camera, Manifest
-from camtrace.mishaps import COPIES
 from camtrace.photo import read_photo
+from camtrace.runtime import open_session
 from camtrace.simulator import JpegTables, make_cameras
-from camtrace.types import References
+from camtrace.types import CamtraceError, References
 from camtrace.vote import WAYS
 
-COPY_PATCHES = 8
-"""Patches of each copy that a head is taught on."""
+COPIED = "copies"
+"""Folder of the copies that heads are taught on."""
+
+SHOWN = 1024
+"""Patches of photos and copies by which a net is quantised."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class Plan:
     made_cameras: int = 500
     made_photos: int = 100  # per made camera
     copies: int = 10  # degraded copies of each real photo
-    mishap_steps: int = 12_000  # after `steps` on untouched photos: on those and their copies, half and half
+    mishap_steps: int = 16_000  # after `steps` on untouched photos: on those and their copies, half and half
     folds: int = 2
     left_out: int = 10  # cameras left out of a fold
     seed: int = 0
@@ -68,6 +73,13 @@ class Plan:
     mishap_made: int = 72
     made_copies: int = 2  # degraded copies of each made photo
     patches: int = PER_PHOTO  # of a photo that are asked
+    mishap_net: str = "trace-net-wide"  # what the net becomes after `steps`
+    quantised: bool = True  # the net counts in 8 bits wherever it is asked, in folds as in the bundle
+
+    @property
+    def last_net(self) -> str:
+        """The method whose net a build ends with."""
+        return self.mishap_net if self.mishap_steps else self.net
 
 
 @dataclass(frozen=True)
@@ -76,7 +88,8 @@ class Material:
 
     records: list[Record]
     names: list[str]  # cameras, in label order
-    real: PatchStore
+    real: PatchStore  # photos, and degraded copies to train nets on
+    copies: PatchStore  # degraded copies to teach heads on
     made: PatchStore | None
     splits: list[Split]
 
@@ -87,8 +100,9 @@ def build(data: Path, out: Path, work: Path, plan: Plan, *, name: str, version: 
     material = gather(data, work, plan)
     folds = [measure_fold(material, work, plan, number) for number in range(plan.folds)]
     photos = range(len(material.records))
-    net = fit_net(material, work / "final", plan, photos=photos)
-    references = both(*embed_taught(net, material, work / "final", patches=plan.patches))
+    folder = work / "final"
+    model = exported(fit_net(material, folder, plan, photos=photos), material, folder, plan, photos=photos)
+    references = both(*embed_taught(model, material, folder, patches=plan.patches))
     head = teach_head(thin(references))
     bare = _manifest(material, plan, folds, name=name, version=version)
     groups = bare.groups
@@ -102,7 +116,7 @@ def build(data: Path, out: Path, work: Path, plan: Plan, *, name: str, version: 
     write_bundle(
         out,
         manifest,
-        features=export_onnx(net),
+        features=model,
         head=experts_onnx(head.experts),
         references=join(thin(references)),
         gate=head.experts.gate,
@@ -148,7 +162,9 @@ def gather(data: Path, work: Path, plan: Plan) -> Material:
     keep_plan(work / "plan.json", {"data": str(data.resolve()), **asdict(plan)})
     records = read_dataset(data)
     names = sorted({record.camera for record in records})
-    real = cache_photos(records, work / "real", labels=[names.index(record.camera) for record in records], copies=plan.copies)
+    labels = [names.index(record.camera) for record in records]
+    real = cache_photos(records, work / "real", labels=labels, copies=plan.copies)
+    copies = cache_copies(records, work / COPIED, labels=labels)
     splits = splits_by_device_and_scene(records, count=plan.folds, seed=plan.seed, left_out=plan.left_out)
     made = None
     if plan.batch_made:
@@ -156,7 +172,7 @@ def gather(data: Path, work: Path, plan: Plan) -> Material:
         cameras = make_cameras(plan.made_cameras, seed=plan.seed, tables=_tables(records[index] for index in sorted(always_taught)))
         scenes = [record.path for record in records]
         made = cache_made(cameras, scenes, work / "made", per_camera=plan.made_photos, seed=plan.seed, copies=plan.made_copies)
-    return Material(records, names, real, made, splits)
+    return Material(records, names, real, copies, made, splits)
 
 
 def fit_net(material: Material, folder: Path, plan: Plan, *, photos: Sequence[int]) -> Features:
@@ -171,11 +187,30 @@ def fit_net(material: Material, folder: Path, plan: Plan, *, photos: Sequence[in
     )
     if not plan.mishap_steps:
         return net
-    second = replace(first, recipe=MISHAPS)
+    second = replace(METHODS[plan.mishap_net], recipe=MISHAPS)
     copied = _sources(material, photos, plan.mishap_real, plan.mishap_made if plan.batch_made else 0, copies=True)
-    schedule = Schedule(plan.mishap_steps, plan.seed)
-    net, _ = fit_features(folder / "mishaps", second, copied, config=_config(copied, photos), schedule=schedule, begin=net)
+    schedule, begin = Schedule(plan.mishap_steps, plan.seed), _grown(net, second)
+    net, _ = fit_features(folder / "mishaps", second, copied, config=_config(copied, photos), schedule=schedule, begin=begin)
     return net
+
+
+def _grown(net: Features, method: Method) -> Features:
+    """The net as another method has it: the same, or a TraceNet with more maps that gives the same features."""
+    wanted = method.make()
+    if type(net) is not type(wanted):
+        raise CamtraceError(f"a net of {type(net).__name__} cannot go on as {method.name}; expected a method whose net is of that kind")
+    return net.widened(wanted.widths[-1]) if isinstance(net, TraceNet) and isinstance(wanted, TraceNet) else net
+
+
+def exported(net: Features, material: Material, folder: Path, plan: Plan, *, photos: Sequence[int]) -> bytes:
+    """The net as a bundle carries it, in 8 bits where the plan says so; kept in the folder. `photos` are those it was trained on."""
+    path = folder / FEATURES
+    if not path.is_file():
+        model = export_onnx(net)
+        if plan.quantised:
+            model = quantise(model, make_source(material.real, photos=photos).sample(SHOWN))
+        path.write_bytes(model)
+    return path.read_bytes()
 
 
 def last_run(folder: Path, plan: Plan) -> Path:
@@ -203,8 +238,9 @@ def _config(sources: Sequence[tuple[Source, int]], photos: Sequence[int]) -> dic
 def measure_fold(material: Material, work: Path, plan: Plan, number: int) -> Fold:
     """Train without the fold's test devices, scenes and left-out cameras, and ask about them."""
     split, folder = material.splits[number], work / f"fold{number}"
-    net = fit_net(material, folder, plan, photos=split.train)
-    native, copies = embed_taught(net, material, folder, patches=plan.patches)
+    model = exported(fit_net(material, folder, plan, photos=split.train), material, folder, plan, photos=split.train)
+    native, copies = embed_taught(model, material, folder, patches=plan.patches)
+    net = partial(run_net, open_session(model))
     asked = sorted({photo for each in material.splits for photo in (*each.test, *each.left_out)})
     labels = [material.names.index(record.camera) for record in material.records]
     states = {}
@@ -216,20 +252,21 @@ def measure_fold(material: Material, work: Path, plan: Plan, number: int) -> Fol
     return ask_fold(native, copies, states, train=split.train, test=split.test, left_out=split.left_out, seed=plan.seed)
 
 
-def embed_taught(net: Features, material: Material, folder: Path, *, patches: int) -> tuple[References, References]:
-    """Features of so many patches of all photos, and of some of their degraded copies, kept in the folder."""
-    store = material.real
-    copy = store.copies if store.copies is not None else np.zeros(len(store), np.int32)
-    rank = store.ranks()
-    chosen = {
-        "native": np.flatnonzero((copy == 0) & (rank < patches)),
-        "copies": np.flatnonzero((copy > 0) & (copy <= COPIES) & (rank < COPY_PATCHES)),
-    }
+def embed_taught(model: bytes, material: Material, folder: Path, *, patches: int) -> tuple[References, References]:
+    """Features of so many patches of all photos, and of some of their degraded copies, kept in the folder; by an exported net."""
+    net, stores = partial(run_net, open_session(model)), {"native": material.real, "copies": material.copies}
     native, copies = (
-        kept_features(folder / f"{part}.safetensors", partial(evaluate.embed_some, net, store, positions))
-        for part, positions in chosen.items()
+        kept_features(folder / f"{part}.safetensors", partial(evaluate.embed_some, net, store, _best(store, patches)))
+        for part, store in stores.items()
     )
     return native, copies
+
+
+def _best(store: PatchStore, patches: int) -> NDArray[np.int64]:
+    """The best patches of untouched photos; all of a store of copies alone."""
+    if store.copies is None or store.copies.all():
+        return np.arange(len(store))
+    return np.flatnonzero((store.copies == 0) & (store.ranks() < patches))
 
 
 def kept_features(path: Path, make: Callable[[], References]) -> References:

@@ -194,7 +194,9 @@ def build_bundle(
     left_out: Annotated[int, typer.Option(min=2, help="Cameras that a fold leaves out whole.")] = DEFAULT.left_out,
     copies: Annotated[int, typer.Option(min=1, help="Degraded copies of each real photo.")] = DEFAULT.copies,
     mishap_steps: Annotated[int, typer.Option(help="Steps on photos and their copies, after --steps.")] = DEFAULT.mishap_steps,
+    mishap_net: Annotated[str, typer.Option(help="What the net becomes for these: the same, or a wider one.")] = DEFAULT.mishap_net,
     patches: Annotated[int, typer.Option(min=1, max=PER_PHOTO, help="Patches of a photo that are asked.")] = DEFAULT.patches,
+    quantised: Annotated[bool, typer.Option(help="Whether the net counts in 8 bits, in folds and bundle.")] = DEFAULT.quantised,
     seed: int = DEFAULT.seed,
     baselines: Annotated[
         Path | None, typer.Option("--baselines", help="Also measure the published methods on the first fold; a folder for the table.")
@@ -202,12 +204,10 @@ def build_bundle(
     force: Annotated[bool, typer.Option("--force", help="Replace the bundle that is at --out.")] = False,
 ) -> None:
     """Build a bundle to release: honest folds first; with --out, then train on everything and write it with its card."""
-    for option, value, allowed in (("net", net, METHODS), ("recipe", recipe, RECIPES)):
+    for option, value, allowed in (("net", net, METHODS), ("mishap-net", mishap_net, METHODS), ("recipe", recipe, RECIPES)):
         _check(option, value, allowed)
-    plan = Plan(
-        *(net, recipe, steps, batch_real, batch_made, made_cameras, made_photos, copies, mishap_steps, folds, left_out, seed),
-        patches=patches,
-    )
+    first = (net, recipe, steps, batch_real, batch_made, made_cameras, made_photos, copies, mishap_steps, folds, left_out, seed)
+    plan = Plan(*first, patches=patches, mishap_net=mishap_net, quantised=quantised)
     figures = measure(data, work, plan) if out is None else build(data, out, work, plan, name=name, version=version, force=force)
     if baselines is not None:  # after the folds, whose degraded photos it asks about
         run_baselines(data, work, plan, baselines)

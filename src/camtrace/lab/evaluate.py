@@ -5,7 +5,7 @@ Intervals are bootstrapped over photos, since the patches of a photo are not ind
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,17 +24,30 @@ _RESAMPLES = 2000
 Interval = tuple[float, float, float]  # value, lower and upper end of the 95 % interval
 
 
-@torch.no_grad()
-def embed(net: torch.nn.Module, store: PatchStore, *, count: int, batch: int = 512) -> References:
-    """Features of the `count` best patches of every photo of a store, in float32."""
+Net = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""Patches (n, size, size, 3) -> features (n, dimension)."""
+
+
+def eager(net: torch.nn.Module) -> Net:
+    """A module of PyTorch, as it stands, in float32."""
+    net.eval()
+
+    @torch.no_grad()
+    def run(patches: NDArray[np.uint8]) -> NDArray[np.float32]:
+        features: NDArray[np.float32] = net(to_tensor(patches)).numpy()
+        return features
+
+    return run
+
+
+def embed(net: Net, store: PatchStore, *, count: int, batch: int = 512) -> References:
+    """Features of the `count` best patches of every photo of a store."""
     return embed_some(net, store, np.flatnonzero(store.ranks() < count), batch=batch)
 
 
-@torch.no_grad()
-def embed_some(net: torch.nn.Module, store: PatchStore, chosen: NDArray[np.int64], *, batch: int = 512) -> References:
+def embed_some(net: Net, store: PatchStore, chosen: NDArray[np.int64], *, batch: int = 512) -> References:
     """Features of some patches of a store, by their positions."""
-    net.eval()
-    parts = [net(to_tensor(store.patches[some])).numpy() for some in np.array_split(chosen, max(1, len(chosen) // batch)) if len(some)]
+    parts = [net(store.patches[some]) for some in np.array_split(chosen, max(1, len(chosen) // batch)) if len(some)]
     copies = None if store.copies is None else store.copies[chosen].astype(np.int64)
     return References(np.concatenate(parts), store.labels[chosen].astype(np.int64), store.photos[chosen].astype(np.int64), copies)
 

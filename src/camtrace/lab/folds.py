@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from camtrace.calibration import Measured
 from camtrace.comparison import Comparison, centres_of, fit_comparison, nearness, pairs_of, raw_ratios
-from camtrace.experts import TOGETHER, Experts, fit_experts, fit_gate, join, run_experts
+from camtrace.experts import OF_A_COPY, TOGETHER, Experts, fit_experts, fit_gate, join, run_experts
 from camtrace.lab.evaluate import draw_few, of_photos
 from camtrace.lab.store import ranks_within
 from camtrace.mishaps import COPIES
@@ -27,8 +27,7 @@ STATES = ("jpeg 90", "jpeg 70", "resize 0.8", "shift 3")
 
 REFERENCE_PATCHES = 960
 """Patches of untouched photos a camera that a head is taught on and that a bundle keeps, spread over its photos; those of copies come
-on top. With half as many a closed set loses 3 points; with all of them, and twice those of copies, it loses 2 but wins up to 3 where
-photos are degraded (lab book)."""
+on top. With half as many a closed set loses 3 points (lab book)."""
 
 FEW_PATCHES = (2, 8)
 """Photos are also asked with so few patches, for the calibration alone."""
@@ -121,14 +120,14 @@ def comparing(head: Head, references: References) -> Head:
 
 
 def thin(references: References) -> References:
-    """What a head is taught on: the best patches of each photo, REFERENCE_PATCHES a camera, and some of each copy."""
+    """What a head is taught on: the best patches of each photo, REFERENCE_PATCHES a camera, and OF_A_COPY of each copy."""
     assert references.copies is not None
     rank = ranks_within(references.photos * (COPIES + 1) + references.copies)
     keep = np.zeros(len(references.photos), bool)
     for camera in np.unique(references.cameras):
         own = references.cameras == camera
         each = max(TOGETHER, REFERENCE_PATCHES // len(np.unique(references.photos[own])) // TOGETHER * TOGETHER)
-        keep |= own & (rank < np.where(references.copies == 0, each, min(each, TOGETHER)))
+        keep |= own & (rank < np.where(references.copies == 0, each, OF_A_COPY))
     return references.of(keep)
 
 
@@ -225,7 +224,7 @@ def near_by(references: References) -> Comparison:
 
 def photo_means(references: References) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
     """Mean features of every photo or copy (n, dimension), with its camera and photo."""
-    whole = join(references, together=1 << 30)
+    whole = join(references, together=1 << 30, of_a_copy=1 << 30)
     return whole.features.astype(np.float64), whole.cameras, whole.photos
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from camtrace.bundle import write_bundle
+from camtrace.bundle import run_net, write_bundle
 from camtrace.experts import experts_onnx, join
-from camtrace.lab.build import Material, Plan, embed_taught, last_run
+from camtrace.lab.build import COPIED, Material, Plan, embed_taught, exported, last_run
 from camtrace.lab.datasets import Record, read_dataset
 from camtrace.lab.evaluate import embed_some, of_photos
-from camtrace.lab.export import export_onnx
 from camtrace.lab.folds import both, compare_by, teach_head
 from camtrace.lab.methods import METHODS, Features
 from camtrace.lab.protocols import Split, splits_by_device_and_scene
@@ -23,6 +23,7 @@ from camtrace.lab.runs import NET
 from camtrace.lab.store import PatchStore, open_store, ranks_within
 from camtrace.lab.trial import load_net
 from camtrace.manifest import Camera, Manifest
+from camtrace.runtime import open_session
 from camtrace.types import CamtraceError, References
 
 PLAN = "plan.json"
@@ -77,11 +78,12 @@ def fingerprint(path: Path) -> str:
 def write_fold(build: Build, fold: int, out: Path) -> None:
     """Write the fold's net as bundle `fold N`, with the comparison of its training photos and a head taught on a few of them."""
     names = sorted({record.camera for record in build.records})
-    net = _load_net(build, fold)
+    net, folder = _load_net(build, fold), build.work / f"fold{fold}"
     store = open_store(build.work / "real")
-    material = Material(build.records, names, store, None, build.splits)
-    references = embed_taught(net, material, build.work / f"fold{fold}", patches=build.plan.patches)
-    _check_kept(net, store, references[0], build.work / f"fold{fold}")
+    material = Material(build.records, names, store, open_store(build.work / COPIED), None, build.splits)
+    model = exported(net, material, folder, build.plan, photos=build.splits[fold].train)
+    references = embed_taught(model, material, folder, patches=build.plan.patches)
+    _check_kept(model, store, references[0], folder)
     native, copies = (of_photos(part, build.splits[fold].train) for part in references)
     taught = both(native, copies)
     few = _relabelled(_thin(taught))
@@ -98,7 +100,7 @@ def write_fold(build: Build, fold: int, out: Path) -> None:
     write_bundle(
         out,
         manifest,
-        features=export_onnx(net),
+        features=model,
         head=experts_onnx(head.experts),
         references=join(few),
         gate=head.experts.gate,
@@ -108,15 +110,15 @@ def write_fold(build: Build, fold: int, out: Path) -> None:
 
 
 def _load_net(build: Build, fold: int) -> Features:
-    return load_net(METHODS[build.plan.net], build.net_of(fold).parent).cpu().eval()
+    return load_net(METHODS[build.plan.last_net], build.net_of(fold).parent).cpu().eval()
 
 
-def _check_kept(net: Features, store: PatchStore, kept: References, folder: Path) -> None:
+def _check_kept(model: bytes, store: PatchStore, kept: References, folder: Path) -> None:
     """Kept features must be this net's own: a net that was put in another's place would be judged by the other's comparison."""
     first = int(kept.photos[0])
     own = np.flatnonzero(store.photos == first)[:_COMPARED]  # untouched ones come first, the best of them first
     here = kept.features[kept.photos == first][: len(own)]
-    again = embed_some(net, store, own[: len(here)]).features
+    again = embed_some(partial(run_net, open_session(model)), store, own[: len(here)]).features
     if not np.allclose(again, here, atol=_NEAR * max(1.0, float(np.abs(here).max()))):
         raise CamtraceError(f"{folder}: the kept features (native.safetensors, copies.safetensors) are not this net's; delete them")
 

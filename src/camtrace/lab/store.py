@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from camtrace.degrade import NATIVE, degradation, degrade_at_random
-from camtrace.history import cut_patches, find_grid, origin_of
+from camtrace.experts import OF_A_COPY
+from camtrace.history import cut_patches, examine, find_grid, origin_of
 from camtrace.lab.datasets import Record
+from camtrace.mishaps import COPIES, copies_of
 from camtrace.patches import PATCH_SIZE
 from camtrace.photo import decode_photo, read_photo
 from camtrace.runtime import one_thread_each
@@ -119,6 +121,30 @@ def cache_photos(
         found = zip(chosen, tqdm(cuts, "photos", len(chosen), disable=None), strict=True)
         shots = ((photo, labels[photo], copy, patches) for photo, copied in found for copy, patches in enumerate(copied))
         return _write(folder, shots, len(chosen) * (cut.count + copies * PER_COPY), size=cut.size)
+
+
+def cache_copies(records: Sequence[Record], folder: Path, *, labels: Sequence[int], jobs: int = 2) -> PatchStore:
+    """Cache the copies of every record that `enroll` would teach a head on; or open the store if it is there."""
+    if (folder / "index.npy").is_file():
+        return open_store(folder)
+    with _workers(jobs if len(records) >= WORTH_A_POOL else 1) as each:
+        cuts = each(_taught_copies, [record.path for record in records])
+        shots = (
+            (photo, labels[photo], copy, patches)
+            for photo, copied in enumerate(tqdm(cuts, "degraded copies", len(records), disable=None))
+            for copy, patches in copied
+        )
+        return _write(folder, shots, len(records) * COPIES * OF_A_COPY)
+
+
+def _taught_copies(path: Path) -> list[tuple[int, Pixels]]:
+    """Numbers and patches of the copies of a photo; none where it cannot be used."""
+    try:
+        photo = read_photo(path)
+    except PhotoError:
+        return []
+    origin = origin_of(photo.pixels, examine(photo).grid, size=PATCH_SIZE)
+    return [(number, patches.pixels) for number, patches in copies_of(photo, origin, rule=DEFAULT_CUT.rule, size=PATCH_SIZE)]
 
 
 def cache_made(

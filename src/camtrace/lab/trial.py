@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save_file
 
 from camtrace.degrade import NATIVE, degradation
 from camtrace.lab.datasets import Record
-from camtrace.lab.evaluate import embed_some, of_photos
+from camtrace.lab.evaluate import eager, embed_some, of_photos
 from camtrace.lab.heads import SoftmaxHead, Taught, choose_c, teach
 from camtrace.lab.methods import Features, Method
 from camtrace.lab.plan import keep_plan
@@ -234,7 +234,7 @@ class Trial:
             chosen &= ~side if asked else side
         positions = np.flatnonzero(chosen)
         positions = positions[ranks_within(store.photos[positions]) < self.method.count]
-        return embed_some(net, store, positions, batch=2**21 // self.method.size**2)
+        return embed_some(eager(net), store, positions, batch=2**21 // self.method.size**2)
 
     def _whole_photos(self, net: Features, how: str) -> References:
         """Features of every whole photo, computed once for all splits: methods on whole photos have nothing to train."""

@@ -41,7 +41,28 @@ class TraceNet(Features):
             Residual(second),
             _halving(second, third),
         )
-        self.embed = nn.Sequential(nn.Linear(2 * third, 128, bias=False), nn.BatchNorm1d(128))
+        self.embed = nn.Sequential(nn.Linear(2 * third, self.dimension, bias=False), nn.BatchNorm1d(self.dimension))
+        self.widths = widths
+
+    @torch.no_grad()
+    def widened(self, third: int) -> TraceNet:
+        """A copy with more maps in its last convolution that gives the same features: those that came are not heard yet.
+
+        So that a net that has more to learn need not begin anew (Chen, Goodfellow & Shlens, "Net2Net", ICLR 2016).
+        """
+        first, second, before = self.widths
+        wide = TraceNet((first, second, third))
+        state = self.state_dict()
+        mean, spread = state["embed.0.weight"][:, :before], state["embed.0.weight"][:, before:]
+        unheard = torch.zeros(self.dimension, third - before)
+        for name, value in wide.state_dict().items():
+            if name == "embed.0.weight":
+                value.copy_(torch.cat([mean, unheard, spread, unheard], dim=1))
+            elif name.startswith("maps.3.") and value.ndim:
+                value[:before] = state[name]
+            else:
+                value.copy_(state[name])
+        return wide
 
     def forward(self, patches: Tensor) -> Tensor:
         """Patches -> features (n, 128)."""

@@ -5,7 +5,7 @@
 import { meanFeatures, nearness, readComparison } from "./comparison.js";
 import { digest } from "./photo.js";
 
-const FORMAT_VERSION = 2;
+const FORMAT_VERSION = 3;
 const TYPES = { F32: [Float32Array, 4], F64: [Float64Array, 8], I32: [Int32Array, 4] };
 
 /** Load a bundle: `read` gives the bytes of a file of its folder, `ort` is onnxruntime-web. Throws in words where it cannot be used. */
