@@ -104,12 +104,20 @@ class Bundle:
         """How near a photo, by the features of its patches, lies to the nearest camera; None if the bundle cannot compare."""
         if (neighbours := self.neighbours()) is None:
             return None
-        return nearness(neighbours, self._tensors[CENTRES].astype(np.float64), features)
+        return nearness(neighbours, self._centres, features)
 
     def neighbours(self) -> Comparison | None:
         """How a photo is compared with the cameras, by what untouched photos show; None if the bundle never learned it."""
+        return self._neighbours
+
+    @cached_property
+    def _neighbours(self) -> Comparison | None:
         tensors = {name: value for name, value in self._tensors.items() if name.startswith(NEARNESS)}
         return from_tensors(tensors, NEARNESS) if tensors else None
+
+    @cached_property
+    def _centres(self) -> NDArray[np.float64]:
+        return self._tensors[CENTRES].astype(np.float64)
 
     def comparison(self) -> Comparison | None:
         """How two photos are compared, None if the bundle never learned it."""

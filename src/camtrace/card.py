@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from camtrace.calibration import Calibration
+from camtrace.calibration import CAREFUL_RATE, Calibration
 from camtrace.manifest import Camera, Manifest
 from camtrace.types import BundleId
 
@@ -152,8 +152,8 @@ def _modes(manifest: Manifest) -> Iterable[str]:
         ),
     )
     yield (
-        "Each fold judged by what the others set. `careful` is set so that 1 in 400 shots of unknown cameras (most of them "
-        "degraded) would be named; `balanced` "
+        f"Each fold judged by what the others set. `careful` is set so that {CAREFUL_RATE:.2%} of shots of unknown cameras (most of "
+        "them degraded) would be named; `balanced` "
         "names what is more likely than not; `guess` always names a model. Of a camera it does not know every name counts as wrong "
         "here, though the maker may be right."
     )

@@ -69,7 +69,8 @@ class TraceNet(Features):
         detail = functional.conv2d(patches, self.high_pass, groups=3).clamp(-self.CUT, self.CUT)  # (n, 3, 62, 62)
         maps = self.maps(detail * (4 / self.CUT))  # (n, widths[-1], 8, 8)
         mean = maps.mean(dim=(2, 3))
-        variance = ((maps - mean[:, :, None, None]) ** 2).mean(dim=(2, 3))
+        centred = maps - mean[:, :, None, None]
+        variance = (centred * centred).mean(dim=(2, 3))  # a power of 2 would take ONNX Runtime three times as long
         return cast("Tensor", self.embed(torch.cat([mean, (variance + 1e-4).sqrt()], dim=1)))
 
 
