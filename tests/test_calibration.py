@@ -311,7 +311,7 @@ def test_careful_holds_on_other_foreign_photos() -> None:
     found = found_in(calibration, fresh)
     named = np.any([group_share(found, GROUPS[level]) >= calibration.modes["careful"][level] for level in NAMING], axis=0)
     assert named[~fresh.known].mean() <= 0.02
-    assert named[fresh.known].mean() > 0.15, "it does name photos of known cameras"
+    assert named[fresh.known].mean() > 0.1, "it does name photos of known cameras"
 
 
 def test_guess_asks_for_nothing_balanced_for_more_likely_than_not() -> None:

@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, get_args
 
 import numpy as np
@@ -205,9 +206,15 @@ def _of(measured: Measured, keep: NDArray[np.bool_]) -> Measured:
 
 def group_share(found: Floats, names: Sequence[str]) -> Floats:
     """(n,) the probability of everything in each photo that is called as its best camera is; `names` (n_cameras,) of one level."""
-    _, members = np.unique(list(names), return_inverse=True)
+    members = _members(tuple(names))
     share: Floats = np.where(members[None] == members[found.argmax(axis=1)][:, None], found, 0).sum(axis=1)
     return share
+
+
+@cache
+def _members(names: tuple[str, ...]) -> NDArray[np.int64]:
+    """(n_cameras,) a number for each name."""
+    return np.unique(names, return_inverse=True)[1]
 
 
 def _rarely(values: Floats, rate: float) -> float:

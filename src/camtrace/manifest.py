@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -68,7 +69,7 @@ class Manifest:
         """Camera names in the order of the head's output."""
         return tuple(camera.name for camera in self.cameras)
 
-    @property
+    @cached_property
     def groups(self) -> Groups:
         """What each camera is called at each level; one without sisters is its own family."""
         family = {camera: name for name, members in self.families.items() for camera in members}

@@ -128,8 +128,9 @@ def _sum_down(band: NDArray[np.uint8]) -> Sums:
         return widened
     pairs = band.view("<u2") if band.strides[0] % 2 == 0 else np.ascontiguousarray(band).view("<u2")
     upper = np.add.reduce(pairs >> 8, axis=0, dtype=np.uint16)
-    lower = np.add.reduce(pairs, axis=0, dtype=np.uint16) - (upper << 8)
-    return np.stack([lower, upper], axis=1).ravel()
+    sums = np.empty((len(upper), 2), np.uint16)
+    sums[:, 0], sums[:, 1] = np.add.reduce(pairs, axis=0, dtype=np.uint16) - (upper << 8), upper
+    return sums.ravel()
 
 
 def _squares_down(band: NDArray[np.uint8]) -> Sums:
