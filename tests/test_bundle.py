@@ -176,9 +176,9 @@ def test_file_without_a_hash(copy: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda document: document.update(format=3), "bundle format 3, this camtrace reads up to 2; upgrade"),
-        (lambda document: document.pop("format"), "no format version, expected 2"),
-        (lambda document: document.update(format="2"), "no format version, expected 2"),
+        (lambda document: document.update(format=4), "bundle format 4, this camtrace reads up to 3; upgrade"),
+        (lambda document: document.pop("format"), "no format version, expected 3"),
+        (lambda document: document.update(format="3"), "no format version, expected 3"),
         (lambda document: document.pop("cameras"), "not a valid manifest: 'cameras'"),
         (lambda document: document.pop("files"), "not a valid manifest: 'files'"),
         (lambda document: document.pop("version"), "not a valid manifest: .*version"),

@@ -25,7 +25,7 @@ def test_what_was_not_done_is_not_said() -> None:
     card = built_card(replace(manifest, calibration=None))
     assert "it gives no probability" in card
     assert "![reliability]" not in card
-    plain = {**manifest.training, "batch_made": 0, "mishap_steps": 0, "history_steps": 0}
+    plain = {**manifest.training, "batch_made": 0, "mishap_steps": 0, "quantised": False}
     card = built_card(replace(manifest, training=plain, families={}))
     assert f"{plain['steps']} steps of {plain['batch_real']} real patches. The classifiers" in card
     assert "Families" not in card

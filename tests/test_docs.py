@@ -229,7 +229,7 @@ def test_figures_of_modes_are_those_of_the_bundle() -> None:
     assert f"{balanced['known']['unknown']:.0%} `unknown`".replace("%", " %") in text
     assert f"{named_wrong:.0%} get a wrong model or family".replace("%", " %") in text
     assert f"{balanced['foreign']['unknown']:.0%} are `unknown`".replace("%", " %") in text
-    assert f"| {modes['careful']['foreign']['model wrong']:.0%} get a wrong model".replace("%", " %") in text
+    assert f"| {modes['careful']['foreign']['model wrong']:.1%} get a wrong model".replace("%", " %") in text
     assert f"| {right['guess']:.0%} right".replace("%", " %") in text
 
 

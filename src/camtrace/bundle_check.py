@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
 MAX_MANIFEST, MAX_MODEL, MAX_REFERENCES, MAX_CARD = 1 << 25, 1 << 30, 1 << 30, 1 << 23
-"""Bytes of a bundle's files, at most: 32 MB, 1 GB, 1 GB and 8 MB. The bundle that ships has 20 KB, 0.7 MB, 5 MB and 10 KB."""
+"""Bytes of a bundle's files, at most: 32 MB, 1 GB, 1 GB and 8 MB. The bundle that ships has 20 KB, 0.5 MB, 7 MB and 10 KB."""
 
 MAX_CAMERAS, MAX_PATCH, MAX_PATCHES, MAX_DIMENSION, LONGEST_NAME = 10_000, 1024, 100_000, 1 << 16, 200
 MAX_NODES, MAX_ELEMENTS, MANY = 20_000, 1 << 28, 32

@@ -36,9 +36,12 @@ export function differences(found, wanted, path = "$") {
   if (typeof found === "string" && typeof wanted === "string") return sameText(found, wanted) ? [] : [[path, found, wanted]];
   const simple = !found || !wanted || typeof found !== "object" || typeof wanted !== "object";
   if (simple) return found === wanted ? [] : [[path, found, wanted]];
+  if (path.endsWith(".ranking")) [found, wanted] = [found, wanted].map(byCamera); // those that are as probable may change places
   const keys = new Set([...Object.keys(found), ...Object.keys(wanted)]);
   return [...keys].flatMap((key) => differences(found[key], wanted[key], `${path}.${key}`));
 }
+
+const byCamera = (ranking) => ranking.toSorted((one, other) => (one.camera < other.camera ? -1 : 1));
 
 /** A percentage may end in another digit: sums of single precision differ by their order. */
 function sameText(found, wanted) {

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from camtrace.bundle import FEATURES, check_target, run_net, write_bundle
+from camtrace.bundle import check_target, run_net, write_bundle
 from camtrace.card import built_card
 from camtrace.experts import C, experts_onnx, join
 from camtrace.lab import evaluate
@@ -29,12 +29,12 @@ from camtrace.lab.folds import STATES, Fold, both, compare_by, near_by, teach_he
 from camtrace.lab.folds import measure as ask_fold
 from camtrace.lab.methods import METHODS, Features, Method
 from camtrace.lab.methods.trace_net import TraceNet
-from camtrace.lab.plan import keep_plan
+from camtrace.lab.plan import fingerprint, keep_plan
 from camtrace.lab.protocols import Split, device_or_scene_of, has_several_devices, splits_by_device_and_scene
 from camtrace.lab.quantise import quantise
 from camtrace.lab.recipe import MISHAPS, RECIPES
 from camtrace.lab.reliability import draw_calibration
-from camtrace.lab.runs import fit_features
+from camtrace.lab.runs import NET, fit_features
 from camtrace.lab.sources import Source, make_source
 from camtrace.lab.store import PER_PHOTO, Cut, PatchStore, cache_copies, cache_made, cache_photos
 from camtrace.lab.summary import calibrate_folds, find_families, summarise
@@ -204,7 +204,7 @@ def _grown(net: Features, method: Method) -> Features:
 
 def exported(net: Features, material: Material, folder: Path, plan: Plan, *, photos: Sequence[int]) -> bytes:
     """The net as a bundle carries it, in 8 bits where the plan says so; kept in the folder. `photos` are those it was trained on."""
-    path = folder / FEATURES
+    path = folder / f"{fingerprint(last_run(folder, plan) / NET)}.onnx"  # of another net in its place it is no export
     if not path.is_file():
         model = export_onnx(net)
         if plan.quantised:

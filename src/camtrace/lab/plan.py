@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -41,6 +42,11 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(_strict(content), indent=1, allow_nan=False), "utf-8")
     partial.replace(path)
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of a file, shortened."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def flatten(plan: dict[str, Any], prefix: str = "") -> dict[str, Any]:

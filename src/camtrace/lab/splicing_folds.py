@@ -19,11 +19,11 @@ import numpy as np
 from camtrace.bundle import Bundle, load_bundle
 from camtrace.lab.datasets import Record
 from camtrace.lab.forging import Forgery, Way, draw
-from camtrace.lab.plan import keep_plan
+from camtrace.lab.plan import fingerprint, keep_plan
 from camtrace.lab.splice_metrics import Row
 from camtrace.lab.splicing import Asked, ask, draw_values, read_rows, summarise, weigh, write_rows
 from camtrace.lab.splicing_fit import fit_measured
-from camtrace.lab.splicing_nets import Build, fingerprint, write_fold
+from camtrace.lab.splicing_nets import Build, write_fold
 from camtrace.tampering.alarm import Measured, read_measured
 from camtrace.tampering.fusion import Layers
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from functools import partial
@@ -68,11 +67,6 @@ def read_build(work: Path, data: Path | None = None) -> Build:
     if missing := [path for fold in range(planned.folds) if not (path := found.net_of(fold)).is_file()]:
         raise CamtraceError(f"{missing[0]}: the fold has no net; expected a build whose folds are trained")
     return found
-
-
-def fingerprint(path: Path) -> str:
-    """SHA-256 of a file, shortened."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def write_fold(build: Build, fold: int, out: Path) -> None:
