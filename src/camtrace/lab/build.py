@@ -264,9 +264,8 @@ def embed_taught(model: bytes, material: Material, folder: Path, *, patches: int
 
 def _best(store: PatchStore, patches: int) -> NDArray[np.int64]:
     """The best patches of untouched photos; all of a store of copies alone."""
-    if store.copies is None or store.copies.all():
-        return np.arange(len(store))
-    return np.flatnonzero((store.copies == 0) & (store.ranks() < patches))
+    copies = np.zeros(len(store), np.int32) if store.copies is None else store.copies
+    return np.arange(len(store)) if copies.all() else np.flatnonzero((copies == 0) & (store.ranks() < patches))
 
 
 def kept_features(path: Path, make: Callable[[], References]) -> References:
