@@ -31,7 +31,8 @@ C_ALONG = 0.3
 """C where directions are given: photos of one camera vary by 1 in each of them."""
 
 LEAST = {2: (0.05, 0.25), 3: (0.1, 0.1, 0.05)}
-"""How far each expert is heard at least, by how many there are: bundles of format 2 have two, for untouched photos and for all."""
+"""How far each expert is heard at least, by how many there are: bundles of format 2 have two, for untouched photos and for all.
+Found on the folds of the default bundle, as C and _SURER were."""
 
 TOGETHER, OF_A_COPY = 4, 8
 _SURER = 3.0
@@ -75,7 +76,7 @@ class Experts:
 
 def fit_gate(references: References) -> Gate:
     """Fit the gate on photos and their degraded copies, as many counting of each kind."""
-    whole = join(references, together=_WHOLE_PHOTO, of_a_copy=_WHOLE_PHOTO)
+    whole = join_whole(references)
     weights, biases = _regress(whole.features, _kinds(whole), CHANGED + 1, c=1.0)
     return Gate(_SURER * weights, _SURER * biases)
 
@@ -109,6 +110,11 @@ def join(references: References, *, together: int = TOGETHER, of_a_copy: int = O
     sums = np.add.reduceat(references.features[order], first, axis=0, dtype=np.float64)
     means = (sums / np.diff(np.append(first, len(order)))[:, None]).astype(np.float32)
     return References(means, references.cameras[order][first], photos[first], copies[first])
+
+
+def join_whole(references: References) -> References:
+    """References with one row for each photo or copy, the mean of all its patches."""
+    return join(references, together=_WHOLE_PHOTO, of_a_copy=_WHOLE_PHOTO)
 
 
 def run_experts(experts: Experts, features: Floats, *, without: int | None = None) -> Votes:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from camtrace.bundle import check_target, run_net, write_bundle
+from camtrace.bundle import check_target, write_bundle
 from camtrace.card import built_card
 from camtrace.experts import C, experts_onnx, join
 from camtrace.lab import evaluate
@@ -41,7 +41,6 @@ from camtrace.lab.summary import calibrate_folds, find_families, summarise
 from camtrace.lab.train import Schedule
 from camtrace.manifest import Camera, Manifest
 from camtrace.photo import read_photo
-from camtrace.runtime import open_session
 from camtrace.simulator import JpegTables, make_cameras
 from camtrace.types import CamtraceError, References
 from camtrace.vote import WAYS
@@ -240,7 +239,7 @@ def measure_fold(material: Material, work: Path, plan: Plan, number: int) -> Fol
     split, folder = material.splits[number], work / f"fold{number}"
     model = exported(fit_net(material, folder, plan, photos=split.train), material, folder, plan, photos=split.train)
     native, copies = embed_taught(model, material, folder, patches=plan.patches)
-    net = partial(run_net, open_session(model))
+    net = evaluate.in_runtime(model)
     asked = sorted({photo for each in material.splits for photo in (*each.test, *each.left_out)})
     labels = [material.names.index(record.camera) for record in material.records]
     states = {}
@@ -254,7 +253,7 @@ def measure_fold(material: Material, work: Path, plan: Plan, number: int) -> Fol
 
 def embed_taught(model: bytes, material: Material, folder: Path, *, patches: int) -> tuple[References, References]:
     """Features of so many patches of all photos, and of some of their degraded copies, kept in the folder; by an exported net."""
-    net, stores = partial(run_net, open_session(model)), {"native": material.real, "copies": material.copies}
+    net, stores = evaluate.in_runtime(model), {"native": material.real, "copies": material.copies}
     native, copies = (
         kept_features(folder / f"{part}.safetensors", partial(evaluate.embed_some, net, store, _best(store, patches)))
         for part, store in stores.items()

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from camtrace.bundle import run_net
 from camtrace.lab.heads import Taught, teach
 from camtrace.lab.methods import Method
 from camtrace.lab.sources import to_tensor
 from camtrace.lab.store import PatchStore
+from camtrace.runtime import open_session
 from camtrace.types import References, Votes, VotingWay
 from camtrace.vote import WAYS, weigh
 
@@ -38,6 +41,11 @@ def eager(net: torch.nn.Module) -> Net:
         return features
 
     return run
+
+
+def in_runtime(model: bytes) -> Net:
+    """An exported net, as a bundle runs it."""
+    return partial(run_net, open_session(model))
 
 
 def embed(net: Net, store: PatchStore, *, count: int, batch: int = 512) -> References:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from camtrace.calibration import Measured
 from camtrace.comparison import Comparison, centres_of, fit_comparison, nearness, pairs_of, raw_ratios
-from camtrace.experts import OF_A_COPY, TOGETHER, Experts, fit_experts, fit_gate, join, run_experts
+from camtrace.experts import OF_A_COPY, TOGETHER, Experts, fit_experts, fit_gate, join, join_whole, run_experts
 from camtrace.lab.evaluate import draw_few, of_photos
 from camtrace.lab.store import ranks_within
 from camtrace.mishaps import COPIES
@@ -224,7 +224,7 @@ def near_by(references: References) -> Comparison:
 
 def photo_means(references: References) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
     """Mean features of every photo or copy (n, dimension), with its camera and photo."""
-    whole = join(references, together=1 << 30, of_a_copy=1 << 30)
+    whole = join_whole(references)
     return whole.features.astype(np.float64), whole.cameras, whole.photos
 
 

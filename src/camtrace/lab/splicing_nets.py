@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from camtrace.bundle import run_net, write_bundle
+from camtrace.bundle import write_bundle
 from camtrace.experts import experts_onnx, join
 from camtrace.lab.build import COPIED, Material, Plan, embed_taught, exported, last_run
 from camtrace.lab.datasets import Record, read_dataset
-from camtrace.lab.evaluate import embed_some, of_photos
+from camtrace.lab.evaluate import embed_some, in_runtime, of_photos
 from camtrace.lab.folds import both, compare_by, teach_head
 from camtrace.lab.methods import METHODS, Features
 from camtrace.lab.protocols import Split, splits_by_device_and_scene
@@ -22,7 +21,6 @@ from camtrace.lab.runs import NET
 from camtrace.lab.store import PatchStore, open_store, ranks_within
 from camtrace.lab.trial import load_net
 from camtrace.manifest import Camera, Manifest
-from camtrace.runtime import open_session
 from camtrace.types import CamtraceError, References
 
 PLAN = "plan.json"
@@ -112,7 +110,7 @@ def _check_kept(model: bytes, store: PatchStore, kept: References, folder: Path)
     first = int(kept.photos[0])
     own = np.flatnonzero(store.photos == first)[:_COMPARED]  # untouched ones come first, the best of them first
     here = kept.features[kept.photos == first][: len(own)]
-    again = embed_some(partial(run_net, open_session(model)), store, own[: len(here)]).features
+    again = embed_some(in_runtime(model), store, own[: len(here)]).features
     if not np.allclose(again, here, atol=_NEAR * max(1.0, float(np.abs(here).max()))):
         raise CamtraceError(f"{folder}: the kept features (native.safetensors, copies.safetensors) are not this net's; delete them")
 
